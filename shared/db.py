@@ -1,0 +1,126 @@
+"""PostgreSQL: the two pools of a process, rows as dataclasses, and which errors will pass.
+
+SQLAlchemy's engine serves everything; hot GETs have an asyncpg pool of their own. Both
+take their time-outs from one place. A statement is cut after `statement_timeout_ms`, a
+transaction that does nothing after IDLE_TRANSACTION_MS: so a process that was paused in
+the middle of one does not keep its row locks for ever.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import asyncpg
+from sqlalchemy import TextClause
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from shared.settings import Settings
+
+LOCK_TIMEOUT_MS = 3_000
+IDLE_TRANSACTION_MS = 10_000
+CONNECT_TIMEOUT_S = 5
+POOL_TIMEOUT_S = 2  # then 503 with Retry-After: a queue in front of a full pool only grows
+
+# What says nothing about the statement: connection lost, rolled back by a rival, unknown
+# outcome, out of resources, lock not had, operator at work, paused in a transaction.
+TRANSIENT_CLASSES = ("08", "53", "57P0")
+TRANSIENT_STATES = {"40001", "40P01", "40003", "55P03", "25P03", "25P04"}
+TIMED_OUT = "57014"
+
+T = TypeVar("T")
+
+
+def dsn(settings: Settings, *, owner: bool = False) -> str:
+    """asyncpg's form of the address."""
+    url = settings.owner_database_url if owner else settings.database_url
+    return str(url or settings.database_url)
+
+
+def timeouts(settings: Settings) -> dict[str, str]:
+    """What every connection is told, as server settings."""
+    return {
+        "application_name": settings.service,
+        "statement_timeout": str(settings.statement_timeout_ms),
+        "lock_timeout": str(min(LOCK_TIMEOUT_MS, settings.statement_timeout_ms)),
+        "idle_in_transaction_session_timeout": str(IDLE_TRANSACTION_MS),
+        "timezone": "UTC",
+        # A batch's statements are generic by construction (arrays in, arrays out): planning
+        # them anew for each batch costs more than a better plan would save.
+        "plan_cache_mode": "auto",
+    }
+
+
+def connect(settings: Settings, *, pool_max: int | None = None) -> AsyncEngine:
+    return create_async_engine(
+        dsn(settings).replace("postgresql://", "postgresql+asyncpg://", 1),
+        pool_size=pool_max or settings.database_pool_max,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_S,
+        pool_pre_ping=False,  # a lost connection is transient: the batch or request is retried
+        hide_parameters=True,  # parameters are personal data, and errors are logged
+        connect_args={
+            "timeout": CONNECT_TIMEOUT_S,
+            "command_timeout": settings.statement_timeout_ms / 1000 + 5,
+            "server_settings": timeouts(settings),
+        },
+    )
+
+
+async def hot_pool(settings: Settings) -> asyncpg.Pool:
+    """The pool of the hot GETs: one indexed statement each, `$1` parameters."""
+    return await asyncpg.create_pool(
+        dsn(settings),
+        min_size=1,
+        max_size=settings.hot_pool_max,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=settings.statement_timeout_ms / 1000,
+        server_settings=timeouts(settings),
+    )
+
+
+async def direct(settings: Settings, **server_settings: str) -> asyncpg.Connection:
+    """A connection outside the pools, for session locks and LISTEN."""
+    return await asyncpg.connect(
+        dsn(settings),
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=settings.statement_timeout_ms / 1000,
+        server_settings={**timeouts(settings), **server_settings},
+    )
+
+
+async def fetch(
+    conn: AsyncConnection, sql: TextClause, into: Callable[..., T], **params: Any
+) -> list[T]:
+    return [into(*row) for row in await conn.execute(sql, params)]
+
+
+async def fetch_one(
+    conn: AsyncConnection, sql: TextClause, into: Callable[..., T], **params: Any
+) -> T | None:
+    rows = await fetch(conn, sql, into, **params)
+    assert len(rows) <= 1, "fetch_one reads by a unique key"
+    return rows[0] if rows else None
+
+
+def sqlstate(error: BaseException) -> str:
+    """The five characters that PostgreSQL gave, or nothing."""
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(origin, "sqlstate", None) or ""
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Whether the statement took too long: fewer rows may succeed."""
+    return sqlstate(error) == TIMED_OUT
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same work may succeed later, unchanged."""
+    if isinstance(error, PoolTimeout | OSError | TimeoutError | asyncpg.InterfaceError):
+        return True
+    if isinstance(error, InterfaceError) or getattr(error, "connection_invalidated", False):
+        return True
+    if "InvalidCachedStatement" in f"{type(error).__name__} {error}":
+        return True  # a migration changed the table under a prepared statement
+    state = sqlstate(error)
+    return state in TRANSIENT_STATES or state.startswith(TRANSIENT_CLASSES)

@@ -1,0 +1,152 @@
+"""Erased is erased: what every service does when profile asks it to forget a person.
+
+A tombstone, an HMAC of the id under a mounted secret, takes the place of the id. The claim
+step of every consumer skips and counts events of an erased id up to the time of the
+erasure, so a replay of the log brings nobody back; what happens to the same id later
+begins a new person. The backbone's own tables are cleared by one function here, the
+service's by its `erase`, in one transaction with the receipt `erasure.completed`.
+
+A receipt says what is gone now, and what is *gone by* a date: records in topics with
+their retention, backups with theirs.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared import aliases, metrics, outbox
+from shared.errors import Fatal
+from shared.events import codec
+from shared.events.envelope import Event
+from shared.events.erasures import ErasureCompleted
+from shared.events.profiles import ErasureRequested
+
+TOPICS_GONE_AFTER = timedelta(days=30)  # no topic with personal data is kept longer
+BACKUPS_GONE_AFTER = timedelta(days=35)  # docs/runbook.md: how long backups are kept
+SECRET_BYTES_MIN = 32
+
+ADD_TOMBSTONES = text("""
+    INSERT INTO tombstone (digest, erased_until, request_id)
+    SELECT * FROM unnest(
+        CAST(:digests AS bytea[]), CAST(:untils AS timestamptz[]), CAST(:requests AS text[])
+    )
+    ON CONFLICT (digest) DO UPDATE
+    SET erased_until = greatest(tombstone.erased_until, excluded.erased_until)
+""")
+FIND_TOMBSTONES = text("""
+    SELECT digest, erased_until FROM tombstone WHERE digest = ANY(CAST(:digests AS bytea[]))
+""")
+# What waits to be published about the person goes too, but for receipts and the erasure itself.
+CLEAR = {
+    "outbox": text("""
+        DELETE FROM outbox
+        WHERE shard = ANY(CAST(:shards AS smallint[])) AND aggregateid = ANY(CAST(:ids AS text[]))
+            AND type NOT IN ('erasure.completed', 'erasure.requested')
+    """),
+    "dead_letter": text("""
+        DELETE FROM dead_letter
+        WHERE key = ANY(SELECT convert_to(id, 'UTF8') FROM unnest(CAST(:ids AS text[])) AS id)
+    """),
+    "stored_answer": text("""
+        DELETE FROM stored_answer WHERE subject = ANY(CAST(:ids AS text[]))
+    """),
+}
+ANONYMISE_AUDIT = text("SELECT forget_audit_subjects(CAST(:ids AS text[]), :mark)")
+
+Erase = Callable[[AsyncConnection, Collection[str]], Awaitable[dict[str, int]]]
+
+
+class Tombstones:
+    """The secret behind the tombstones; the same file for all services."""
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) < SECRET_BYTES_MIN:
+            raise Fatal(f"the erasure secret must have at least {SECRET_BYTES_MIN} bytes")
+        self._secret = secret
+
+    @classmethod
+    def read(cls, path: Path | None) -> "Tombstones":
+        if path is None:
+            raise Fatal("set REGULARS_ERASURE_SECRET_FILE to a file with 32 or more random bytes")
+        try:
+            return cls(path.read_bytes().strip())
+        except OSError as error:
+            raise Fatal(f"REGULARS_ERASURE_SECRET_FILE {path}: {error.strerror}") from error
+
+    def digest(self, customer_id: str) -> bytes:
+        return hmac.digest(self._secret, customer_id.encode(), hashlib.sha256)
+
+    async def find(
+        self, conn: AsyncConnection, customer_ids: Collection[str]
+    ) -> dict[str, datetime]:
+        """Of these ids, the erased ones, and until when their events are skipped."""
+        by_digest = {self.digest(customer_id): customer_id for customer_id in customer_ids}
+        rows = await conn.execute(FIND_TOMBSTONES, {"digests": list(by_digest)})
+        return {by_digest[digest]: until for digest, until in rows}
+
+    async def alive(self, conn: AsyncConnection, events: Sequence[Event]) -> list[Event]:
+        """What is left to handle: nothing of an erased id up to its erasure but receipts.
+
+        Requests for erasure are settled before, by `settle`.
+        """
+        events = [event for event in events if not isinstance(event.data, ErasureRequested)]
+        erased = await self.find(conn, {event.key for event in events})
+        if not erased:
+            return list(events)
+        return [
+            event
+            for event in events
+            if event.key not in erased
+            or event.time > erased[event.key]
+            or isinstance(event.data, ErasureCompleted)
+        ]
+
+    async def settle(
+        self, conn: AsyncConnection, service: str, events: Sequence[Event], erase: Erase
+    ) -> None:
+        """Carry out the erasures among `events`, before the other events are handled."""
+        for event in events:
+            if isinstance(event.data, ErasureRequested):
+                await self._erase(conn, service, event, erase)
+
+    async def _erase(self, conn: AsyncConnection, service: str, event: Event, erase: Erase) -> None:
+        request: ErasureRequested = event.data
+        # Each member's own copy of the request erases that member: under its key, in its order.
+        ids = [request.customer_id]
+        await conn.execute(
+            ADD_TOMBSTONES,
+            {
+                "digests": [self.digest(id_) for id_ in ids],
+                "untils": [request.erased_until] * len(ids),
+                "requests": [request.request_id] * len(ids),
+            },
+        )
+        erased = dict(await erase(conn, ids))
+        shards = [outbox.shard_of(id_) for id_ in ids]
+        for table, statement in CLEAR.items():
+            bound = {"ids": ids, "shards": shards} if table == "outbox" else {"ids": ids}
+            erased[table] = (await conn.execute(statement, bound)).rowcount
+        mark = f"erased:{self.digest(ids[0]).hex()[:16]}"
+        await conn.execute(ANONYMISE_AUDIT, {"ids": ids, "mark": mark})
+        await aliases.forget(conn, ids)
+        metrics.ERASED.inc(len(ids))
+        receipt = ErasureCompleted(
+            customer_id=request.customer_id,
+            service=service,
+            request_id=request.request_id,
+            erased={name: count for name, count in erased.items() if count},
+            gone_by={
+                "topics": event.time + TOPICS_GONE_AFTER,
+                "backups": event.time + BACKUPS_GONE_AFTER,
+            },
+        )
+        name = f"erasure/{service}"
+        await outbox.enqueue(
+            conn,
+            [codec.follow(event, name, "erasure.completed", receipt, source=f"regulars/{service}")],
+        )

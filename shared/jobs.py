@@ -1,0 +1,105 @@
+"""Periodic work, of which one replica at a time runs each.
+
+Every worker schedules every job; a run begins with a session advisory lock on a direct
+connection, so a replica that dies frees it, and with a look at when the job last began, so
+that two replicas do not run it twice in one interval.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared import db, inbox, metrics
+from shared.world import World
+
+log = structlog.get_logger()
+
+JOB_LOCK = 0x10B
+BEGIN = """
+    INSERT INTO job (name, started_at) VALUES ($1, clock_timestamp())
+    ON CONFLICT (name) DO UPDATE SET started_at = excluded.started_at
+    WHERE job.started_at < clock_timestamp() - $2 * interval '1 second'
+    RETURNING name
+"""
+PRUNE_ANSWERS = text("DELETE FROM stored_answer WHERE created_at < now() - interval '30 days'")
+END = "UPDATE job SET finished_at = clock_timestamp(), outcome = $2 WHERE name = $1"
+
+
+@dataclass(frozen=True)
+class Job:
+    """`run` opens its own short transactions; a run that fails is tried at the next interval."""
+
+    name: str
+    every_s: float
+    run: Callable[[AsyncEngine, World], Awaitable[None]]
+
+
+async def _keep_inbox(engine: AsyncEngine, _world: World) -> None:
+    async with engine.begin() as conn:
+        await inbox.keep_days(conn)
+
+
+async def _prune_answers(engine: AsyncEngine, _world: World) -> None:
+    async with engine.begin() as conn:
+        await conn.execute(PRUNE_ANSWERS)
+
+
+BACKBONE = (Job("keep_inbox", 3600, _keep_inbox), Job("prune_answers", 3600, _prune_answers))
+
+
+async def run(stop: asyncio.Event, jobs: Sequence[Job], engine: AsyncEngine, world: World) -> None:
+    """Run the jobs until stopped; the first run of each is soon after the start."""
+    scheduler = AsyncIOScheduler(timezone="UTC")
+    for job in jobs:
+        scheduler.add_job(
+            run_once,
+            "interval",
+            seconds=job.every_s,
+            args=[job, engine, world],
+            max_instances=1,
+            coalesce=True,
+        )
+    scheduler.start()
+    try:
+        for job in jobs:
+            await run_once(job, engine, world)
+        await stop.wait()
+    finally:
+        scheduler.shutdown(wait=False)
+
+
+async def run_once(job: Job, engine: AsyncEngine, world: World) -> bool:
+    """One run, unless another replica has it or had it in this interval; whether it ran."""
+    try:
+        conn = await db.direct(world.settings)
+    except (OSError, TimeoutError, asyncpg.PostgresError):
+        return False
+    try:
+        got = await conn.fetchval(
+            "SELECT pg_try_advisory_lock($1, hashtext($2))", JOB_LOCK, job.name
+        )
+        if not got or await conn.fetchval(BEGIN, job.name, 0.9 * job.every_s) is None:
+            return False
+        started = time.monotonic()
+        outcome = "done"
+        try:
+            await job.run(engine, world)
+        except Exception as error:
+            outcome = type(error).__name__
+            metrics.JOB_FAILURES.labels(job.name).inc()
+            log.exception("job failed", job=job.name)
+        metrics.JOB_SECONDS.labels(job.name).observe(time.monotonic() - started)
+        await conn.execute(END, job.name, outcome)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        log.warning("job lost its session", job=job.name)
+        return False
+    finally:
+        conn.terminate()
+    return True

@@ -1,0 +1,66 @@
+"""JSON lines without personal data: a fixed phrase and fields.
+
+Fields are ids of events, topics, counts and classes; never a customer's id, address or
+name, never a request's query, never an exception's text (drivers quote values in theirs).
+An exception is logged as its class, SQLSTATE and our frames.
+"""
+
+import logging
+import sys
+import traceback
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict
+
+from shared.settings import Settings
+
+FRAMES_MAX = 12
+QUIET = ("aiokafka", "uvicorn.access", "apscheduler", "httpx", "alembic", "asyncio", "sqlalchemy")
+
+
+def start(settings: Settings, role: str) -> None:
+    """Once for each process."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _without_values,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(
+        service=settings.service, role=role, release=settings.release
+    )
+    root = logging.getLogger()
+    root.handlers = [_Through()]
+    root.setLevel(logging.WARNING)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Replace an exception by what it is, without what it says."""
+    error = event.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()[1]
+    if isinstance(error, BaseException):
+        event["exception"] = type(error).__name__
+        event["sqlstate"] = getattr(getattr(error, "orig", error), "sqlstate", None)
+        frames = traceback.extract_tb(error.__traceback__)[-FRAMES_MAX:]
+        event["frames"] = [f"{f.filename.rsplit('/', 2)[-1]}:{f.lineno} {f.name}" for f in frames]
+    return event
+
+
+class _Through(logging.Handler):
+    """Libraries' own logging: their fixed phrases, not the values they fill in."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        structlog.get_logger().log(
+            record.levelno, "library", logger=record.name, phrase=str(record.msg), exc_info=error
+        )

@@ -1,0 +1,99 @@
+"""Events waiting to be published, in the transaction that caused them.
+
+A row that is still here is still owed, so the table is empty when all is well. Only the
+relay (`shared/relay.py`) publishes, and deletes what the broker has acknowledged.
+
+Order. A key always falls into the same of SHARDS shards, and one relay holds a shard at a
+time. `seq` is drawn before commit, so two open transactions may commit out of its order;
+events of one key still keep theirs, because a writer locks the customer's row before it
+enqueues, hence draws its numbers only after the previous writer has committed.
+
+Waking. NOTIFY inside a transaction takes a server-wide lock at commit. So `Bell` sends it
+after the commit, on a connection of its own, at most every BELL_INTERVAL_S; the relay
+also looks every POLL_S, so a lost ring costs that and nothing more.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Sequence
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared import db
+from shared.events import codec
+from shared.events.envelope import Event
+from shared.settings import Settings
+
+SHARDS = 16  # for ever: another number would let two relays hold one key
+CHANNEL = "outbox"
+BELL_INTERVAL_S = 0.02
+POLL_S = 0.2
+
+ENQUEUE = text("""
+    INSERT INTO outbox (
+        shard, id, aggregatetype, aggregateid, type, payload, source, time, backfill, traceparent
+    )
+    SELECT * FROM unnest(
+        CAST(:shards AS smallint[]), CAST(:ids AS text[]), CAST(:topics AS text[]),
+        CAST(:keys AS text[]), CAST(:types AS text[]), CAST(:payloads AS bytea[]),
+        CAST(:sources AS text[]), CAST(:times AS text[]), CAST(:backfills AS boolean[]),
+        CAST(:traceparents AS text[])
+    )
+""")
+
+
+def shard_of(key: str) -> int:
+    return zlib.crc32(key.encode()) % SHARDS
+
+
+async def enqueue(conn: AsyncConnection, events: Sequence[Event]) -> None:
+    """Publish `events` when this transaction has committed. Lock the customers' rows first."""
+    if not events:
+        return
+    await conn.execute(
+        ENQUEUE,
+        {
+            "shards": [shard_of(event.key) for event in events],
+            "ids": [event.id for event in events],
+            "topics": [event.topic for event in events],
+            "keys": [event.key for event in events],
+            "types": [event.type for event in events],
+            "payloads": [codec.encode_data(event.data) for event in events],
+            "sources": [event.source for event in events],
+            "times": [event.time.isoformat() for event in events],
+            "backfills": [event.backfill for event in events],
+            "traceparents": [event.traceparent for event in events],
+        },
+    )
+
+
+class Bell:
+    """Wakes the relays of all processes, soon after a commit and not too often."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """After a commit that may have enqueued."""
+        self._rung.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Pass the rings on until stopped. A ring that fails is made good by the poll."""
+        conn: asyncpg.Connection | None = None
+        try:
+            while not stop.is_set():
+                await self._rung.wait()
+                self._rung.clear()
+                try:
+                    if conn is None or conn.is_closed():
+                        conn = await db.direct(self._settings)
+                    await conn.execute(f"NOTIFY {CHANNEL}")
+                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+                    conn = None
+                await asyncio.sleep(BELL_INTERVAL_S)
+        finally:
+            if conn is not None:
+                conn.terminate()

@@ -1,0 +1,203 @@
+"""From the outbox to Kafka: at least once, in the order of each key.
+
+A relay holds its shards by session advisory locks, on a direct connection, and no
+transaction while it publishes. It takes rows in order, publishes them with `acks=all` and
+idempotence, waits for every acknowledgement, then deletes. A crash between the two
+publishes again under the same ids, which every consumer's inbox recognises.
+
+A relay that was paused loses its session after SESSION_IDLE_MS, and with it its shards;
+when it wakes, its delete fails and it begins anew. A row that the broker refuses for good
+(too large, topic unknown or forbidden) becomes a dead letter: it must not hold up its shard.
+"""
+
+import asyncio
+import contextlib
+import json
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    TopicAuthorizationFailedError,
+)
+
+from shared import db, metrics
+from shared.events import codec
+from shared.kafka import client_options
+from shared.outbox import CHANNEL, POLL_S, SHARDS
+from shared.partition import partition_of
+from shared.settings import Settings
+
+log = structlog.get_logger()
+
+BATCH_MAX = 2_000
+PUBLISH_DEADLINE_S = 30  # an idempotent producer never gives up by itself
+SESSION_IDLE_MS = 20_000
+RETRY_DELAY_MAX_S = 5.0
+SHARD_LOCK = 0x0B0C_0000  # the shards' locks are this plus the shard's number
+REFUSED = (MessageSizeTooLargeError, InvalidTopicError, TopicAuthorizationFailedError)
+
+TRY_LOCK = """
+    SELECT shard FROM generate_series(0, $1::int) AS shard
+    WHERE NOT shard = ANY($2::int[]) AND pg_try_advisory_lock($3::bigint + shard)
+"""
+TAKE = """
+    SELECT r.* FROM unnest($1::smallint[]) AS held (shard)
+    CROSS JOIN LATERAL (
+        SELECT shard, seq, id, aggregatetype, aggregateid, type, payload, source, time,
+            backfill, traceparent
+        FROM outbox WHERE outbox.shard = held.shard ORDER BY seq LIMIT $2
+    ) AS r
+"""
+DELETE = """
+    DELETE FROM outbox USING unnest($1::smallint[], $2::bigint[]) AS done (shard, seq)
+    WHERE outbox.shard = done.shard AND outbox.seq = done.seq
+"""
+BURY = """
+    INSERT INTO dead_letter (direction, consumer, topic, partition, log_offset, key, value,
+        headers, event_source, event_id, reason, state)
+    VALUES ('out', $1, $2, -1, $3, $4, $5, $6, $7, $8, $9, 'open')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One outbox row, as TAKE selects it."""
+
+    shard: int
+    seq: int
+    id: str
+    topic: str
+    key: str
+    type: str
+    payload: bytes
+    source: str
+    time: str
+    backfill: bool
+    traceparent: str
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        return codec.binary_headers(
+            self.id, self.source, self.type, self.time, self.backfill, self.traceparent
+        )
+
+
+class Relay:
+    """One for each worker process; relays of other processes take the shards it has not."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._wake = asyncio.Event()
+        self._held: list[int] = []
+
+    def wake(self) -> None:
+        """This process has committed something."""
+        self._wake.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Relay until stopped; whatever fails is tried again, from what the table holds."""
+        delay_s = 0.1
+        while not stop.is_set():
+            try:
+                async with contextlib.AsyncExitStack() as stack:
+                    conn = await self._session(stack)
+                    kafka = await self._producer(stack)
+                    while not stop.is_set():
+                        moved = await self.relay_once(conn, kafka)
+                        delay_s = 0.1
+                        if moved == 0:
+                            await self._idle()
+            except (KafkaError, OSError, TimeoutError, asyncpg.PostgresError) as error:
+                log.warning("relay interrupted", error=type(error).__name__)
+            except asyncpg.InterfaceError as error:
+                log.warning("relay lost its session", error=type(error).__name__)
+            if not stop.is_set():
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, RETRY_DELAY_MAX_S)
+
+    async def relay_once(self, conn: asyncpg.Connection, kafka: AIOKafkaProducer) -> int:
+        """Publish one batch of the shards that we hold; how many rows left the table."""
+        free = await conn.fetch(TRY_LOCK, SHARDS - 1, self._held, SHARD_LOCK)
+        self._held += [record["shard"] for record in free]
+        limit = max(1, BATCH_MAX // max(1, len(self._held)))
+        rows = [Row(*record) for record in await conn.fetch(TAKE, self._held, limit)]
+        if not rows:
+            return 0
+        async with asyncio.timeout(PUBLISH_DEADLINE_S):
+            refused = await publish(kafka, rows)
+        async with conn.transaction():
+            for row, reason in refused:
+                await self._bury(conn, row, reason)
+            await conn.execute(DELETE, [row.shard for row in rows], [row.seq for row in rows])
+        for topic in {row.topic for row in rows}:
+            metrics.OUTBOX_PUBLISHED.labels(topic).inc(sum(row.topic == topic for row in rows))
+        return len(rows)
+
+    async def _session(self, stack: contextlib.AsyncExitStack) -> asyncpg.Connection:
+        self._held = []
+        conn = await db.direct(self._settings, idle_session_timeout=str(SESSION_IDLE_MS))
+        stack.callback(conn.terminate)
+        await conn.add_listener(CHANNEL, lambda *_: self._wake.set())
+        return conn
+
+    async def _producer(self, stack: contextlib.AsyncExitStack) -> AIOKafkaProducer:
+        kafka = AIOKafkaProducer(
+            **client_options(self._settings),
+            acks="all",
+            enable_idempotence=True,
+            compression_type="lz4",
+            linger_ms=0,
+            max_batch_size=256 * 1024,
+        )
+        await kafka.start()
+        stack.push_async_callback(_stop, kafka)
+        return kafka
+
+    async def _idle(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), POLL_S)
+        self._wake.clear()
+
+    async def _bury(self, conn: asyncpg.Connection, row: Row, reason: str) -> None:
+        log.error("outbox row refused", topic=row.topic, event=row.id, reason=reason)
+        metrics.DEAD_LETTERS.labels("refused").inc()
+        headers = [[name, b64encode(value).decode()] for name, value in row.headers()]
+        values: list[Any] = [self._settings.consumer_name, row.topic, row.seq, row.key.encode()]
+        values += [row.payload, json.dumps(headers), row.source, row.id, reason]
+        await conn.execute(BURY, *values)
+
+
+async def publish(kafka: AIOKafkaProducer, rows: Sequence[Row]) -> list[tuple[Row, str]]:
+    """Send in order and await every acknowledgement; the rows that are refused for good."""
+    waiting: list[tuple[Row, asyncio.Future[Any]]] = []
+    refused: list[tuple[Row, str]] = []
+    for row in rows:
+        try:
+            key = row.key.encode()
+            partition = partition_of(key, len(await kafka.partitions_for(row.topic)))
+            future = await kafka.send(
+                row.topic, row.payload, key=key, partition=partition, headers=row.headers()
+            )
+            waiting.append((row, future))
+        except REFUSED as error:
+            refused.append((row, f"{type(error).__name__}: the broker refuses it for good"))
+    results = await asyncio.gather(*(future for _, future in waiting), return_exceptions=True)
+    for (row, _), result in zip(waiting, results, strict=True):
+        if isinstance(result, REFUSED):
+            refused.append((row, f"{type(result).__name__}: the broker refuses it for good"))
+        elif isinstance(result, BaseException):
+            raise result
+    return refused
+
+
+async def _stop(kafka: AIOKafkaProducer) -> None:
+    """A producer that cannot reach the broker must not hold up the process."""
+    with contextlib.suppress(TimeoutError, KafkaError):
+        await asyncio.wait_for(kafka.stop(), timeout=3)

@@ -1,0 +1,91 @@
+"""OpenTelemetry through HTTP and Kafka.
+
+A producer's `traceparent` rides on the event; a batch is one processing span with a link
+to each sampled event, and its parent is the first of them, so that a trace that was
+sampled at the shop is never lost here. Consequences carry their cause's `traceparent`.
+
+Source: W3C Trace Context level 1; OpenTelemetry semantic conventions for messaging
+(development) and HTTP (stable).
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
+
+from shared.settings import Settings
+
+LINKS_MAX = 128  # the SDK's own limit
+_tracer = trace.get_tracer("regulars")
+
+
+def start(settings: Settings) -> None:
+    """Once for each process, before the first span."""
+    provider = TracerProvider(
+        sampler=ParentBased(TraceIdRatioBased(settings.trace_share)),
+        resource=Resource.create(
+            {"service.name": settings.service, "service.version": settings.release}
+        ),
+    )
+    if settings.otlp_endpoint:
+        exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint}/v1/traces")
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+
+
+def parse(traceparent: str) -> SpanContext | None:
+    """The remote span that a `traceparent` names, or None if it is not sampled or not valid."""
+    parts = traceparent.split("-")
+    if len(parts) < 4 or not parts[3].endswith("1"):
+        return None
+    try:
+        context = SpanContext(
+            int(parts[1], 16), int(parts[2], 16), is_remote=True, trace_flags=TraceFlags(1)
+        )
+    except ValueError:
+        return None
+    return context if context.is_valid else None
+
+
+def current() -> str:
+    """The `traceparent` of the span we are in, or nothing."""
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return ""
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
+
+@contextmanager
+def server_span(scope: dict[str, Any]) -> Iterator[trace.Span]:
+    """A request's span, a child of the caller's if the caller sent `traceparent`."""
+    header = next((v for k, v in scope["headers"] if k == b"traceparent"), b"")
+    parent = parse(header.decode("latin-1")) if header else None
+    with _tracer.start_as_current_span(
+        scope["method"], context=_within(parent), kind=SpanKind.SERVER
+    ) as span:
+        yield span
+
+
+@contextmanager
+def batch_span(consumer: str, traceparents: Iterable[str]) -> Iterator[trace.Span]:
+    """One span for a batch, linked to every sampled event in it."""
+    contexts = [c for c in map(parse, filter(None, traceparents)) if c][:LINKS_MAX]
+    with _tracer.start_as_current_span(
+        f"process {consumer}",
+        context=_within(contexts[0] if contexts else None),
+        kind=SpanKind.CONSUMER,
+        links=[Link(context) for context in contexts],
+        attributes={"messaging.system": "kafka", "messaging.consumer.group.name": consumer},
+    ) as span:
+        yield span
+
+
+def _within(parent: SpanContext | None) -> Any:
+    return trace.set_span_in_context(NonRecordingSpan(parent)) if parent else None
