@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -264,15 +263,8 @@ async def _wait(admin: AIOKafkaAdminClient, wanted: tuple[Topic, ...]) -> None:
         await asyncio.sleep(0.1)
 
 
-class Action(StrEnum):
-    """What the command does."""
-
-    PLAN = "plan"
-    APPLY = "apply"
-
-
 def main(
-    action: Annotated[Action, typer.Argument(help="plan: only show; apply: do it")],
+    action: Annotated[Literal["plan", "apply"], typer.Argument(help="show, or do it")],
     kafka: Annotated[str, typer.Option(help="default: REGULARS_KAFKA_SERVERS")] = "",
     partitions: Annotated[int, typer.Option(help="of each topic; production 48")] = PARTITIONS,
     replication: Annotated[int, typer.Option(help="of each partition; production 3")] = 1,
@@ -283,7 +275,7 @@ def main(
     settings = KafkaSettings()
     if kafka:
         settings = settings.model_copy(update={"kafka_servers": kafka})
-    work = plan if action is Action.PLAN else apply
+    work = plan if action == "plan" else apply
     try:
         wanted = topics(
             partitions=partitions, replication=replication, retention_days=retention_days

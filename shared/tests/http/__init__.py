@@ -1,0 +1,1 @@
+"""The promises of `shared/http`, through the public door, against real PostgreSQL and Kafka."""

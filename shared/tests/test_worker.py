@@ -1,0 +1,288 @@
+"""The worker as a process, on real Kafka and PostgreSQL, with everything that goes wrong.
+
+After each fault the checker compares with the log as read back from the broker.
+"""
+
+import asyncio
+import random
+import signal
+
+import pytest
+
+from shared.events import codec
+from shared.testing import SECRET, open_door, settings_for
+from shared.tests.counting import SERVICE
+from shared.tests.harness import KafkaLog, Worker, check, eventually
+from shared.tests.test_batch import order
+from tests.proxy import Proxy
+
+CUSTOMERS = 25
+
+
+def orders(first, count):
+    return [order(n, f"c{n % CUSTOMERS}") for n in range(first, first + count)]
+
+
+@pytest.fixture
+async def log(infra):
+    log = KafkaLog(infra.kafka_servers)
+    await log.clear()
+    return log
+
+
+@pytest.fixture
+async def settings(counting_template, make_database, infra, tmp_path):
+    database = await make_database("counting", template=counting_template.name)
+    secret = tmp_path / "secret"
+    secret.write_bytes(SECRET)
+    return settings_for(
+        SERVICE,
+        database,
+        tmp_path,
+        kafka_servers=infra.kafka_servers,
+        erasure_secret_file=secret,
+    )
+
+
+@pytest.fixture
+async def door(settings):
+    async with open_door(SERVICE, settings) as door:
+        yield door
+
+
+@pytest.fixture
+def start(settings, tmp_path):
+    """Start a worker; all that still run are killed at the end."""
+    workers = []
+
+    def begin(name="worker", **env):
+        workers.append(Worker(env.pop("settings", settings), tmp_path, name, **env))
+        return workers[-1]
+
+    yield begin
+    for worker in workers:
+        if worker.process.poll() is None:
+            worker.kill()
+
+
+async def handled(door):
+    [row] = await door.query("SELECT coalesce(sum(events), 0) AS n FROM tally")
+    return row.n
+
+
+async def reaches(door, count, timeout_s=60):
+    async def enough():
+        return await handled(door) >= count
+
+    await eventually(enough, timeout_s=timeout_s, why=f"{count} events are handled")
+
+
+async def test_events_have_their_effect_and_a_stop_is_graceful(log, door, start):
+    await log.publish(orders(0, 500))
+    worker = start()
+    await check(door, log)
+
+    assert worker.end() == 0
+    again = start("again")
+    await log.publish(orders(500, 100))
+    await check(door, log)
+    assert again.end() == 0
+    assert "c1" not in worker.said().replace("crm", ""), "no customer's id in the log lines"
+
+
+async def test_kill_9_at_any_moment(log, door, start):
+    rng = random.Random(7)
+    for round_ in range(4):
+        worker = start(f"w{round_}")
+        await log.publish(orders(400 * round_, 400))
+        await reaches(door, 400 * round_ + rng.randrange(1, 350))
+        worker.kill()
+    start("last")
+
+    await check(door, log)
+
+
+async def test_a_zombie_that_wakes_after_its_session_changes_nothing(log, door, start):
+    await log.publish(orders(0, 300))
+    zombie = start("zombie")
+    await reaches(door, 50)
+    zombie.signal(signal.SIGSTOP)
+    start("heir")
+    await log.publish(orders(300, 300))
+    await reaches(door, 600)
+
+    zombie.signal(signal.SIGCONT)
+    await log.publish(orders(600, 300))
+
+    await check(door, log)
+
+
+async def test_rebalances_under_load(log, door, start):
+    start("steady")
+    for round_ in range(3):
+        guest = start(f"guest{round_}")
+        await log.publish(orders(300 * round_, 300))
+        await guest.joined()
+        await log.publish(orders(3000 + 300 * round_, 300))
+        assert guest.end() == 0
+
+    await check(door, log)
+
+
+async def test_the_broker_is_killed_and_comes_back(log, door, start, infra):
+    worker = start()
+    await log.publish(orders(0, 300))
+    await reaches(door, 30)
+
+    await asyncio.to_thread(infra.kafka.kill)
+    await asyncio.to_thread(infra.kafka.start)
+    await log.publish(orders(300, 300))
+
+    await check(door, log)
+    assert worker.process.poll() is None
+
+
+async def test_postgresql_is_killed_in_the_middle_of_a_batch(log, door, start, infra):
+    worker = start()
+    await log.publish(orders(0, 300))
+    await reaches(door, 30)
+
+    await asyncio.to_thread(infra.postgres.kill)
+    await log.publish(orders(300, 300))
+    await asyncio.to_thread(infra.postgres.start)
+    await door.engine.dispose()
+
+    await check(door, log)
+    assert worker.process.poll() is None
+
+
+async def away(log, door, start, infra, seconds):
+    """PostgreSQL is away: nothing dies, nothing is buried."""
+    worker = start()
+    await log.publish(orders(0, 200))
+    await reaches(door, 200)
+    await asyncio.to_thread(infra.postgres.stop)
+    await log.publish(orders(200, 200))
+
+    await asyncio.sleep(seconds)  # the fault itself: how long it is away
+    assert worker.process.poll() is None
+    await asyncio.to_thread(infra.postgres.start)
+    await door.engine.dispose()
+
+    await check(door, log)
+    assert await door.query("SELECT 1 FROM dead_letter") == []
+    assert worker.process.poll() is None
+
+
+async def test_postgresql_is_away_for_a_while(log, door, start, infra):
+    await away(log, door, start, infra, 8)
+
+
+@pytest.mark.long
+async def test_postgresql_is_away_for_a_minute(log, door, start, infra):
+    await away(log, door, start, infra, 65)
+
+
+async def test_the_reply_to_commit_is_lost(log, door, start, settings, infra):
+    async with Proxy(infra.postgres.port) as proxy:
+        url = str(settings.database_url).replace(f":{infra.postgres.port}/", f":{proxy.port}/")
+        start(settings=settings.model_copy(update={"database_url": url}))
+        await log.publish(orders(0, 100))
+        await reaches(door, 100)
+        for round_ in range(1, 4):
+            proxy.drop_reply_to(b"COMMIT")
+            await log.publish(orders(100 * round_, 100))
+            await reaches(door, 100 * (round_ + 1))
+
+        await check(door, log)
+        assert proxy.replies_dropped == 3
+
+
+async def test_poison_among_good_records(log, door, start):
+    good = orders(0, 60)
+    await log.publish(good[:20])
+    value, headers = codec.encode(order(900, "eve"))
+    topic = "shop.orders.v1"
+    await log.send_raw(topic, key=b"eve", value=b"{", headers=headers)
+    await log.send_raw(topic, key=b"eve", value=None, headers=headers)
+    await log.send_raw(topic, key=None, value=value, headers=headers)
+    await log.send_raw(topic, key=b"eve", value=value, headers=_but(headers, "ce_id"))
+    await log.send_raw(topic, key=b"eve", value=b'{"x":"' + b"x" * 2**20 + b'"}', headers=headers)
+    await log.publish(good[20:])
+    start()
+
+    await check(door, log)
+    letters = await door.query("SELECT topic, partition, log_offset, value, key FROM dead_letter")
+    places = {(m.topic, m.partition, m.offset): m for m in await log.read(topic)}
+    assert len(letters) == 5
+    for row in letters:
+        message = places[row.topic, row.partition, row.log_offset]
+        assert (row.value, row.key) == (message.value, message.key)
+
+
+def _but(headers, name):
+    return [(header, value) for header, value in headers if header != name]
+
+
+async def test_a_release_that_always_fails_stops_and_buries_nothing(log, door, start):
+    await log.publish(orders(0, 300))
+    for attempt in range(3):
+        worker = start(f"bad{attempt}", COUNTING_BUG="1", REGULARS_RELEASE="bad")
+        assert await worker.exit_code() == 1
+        assert "dead-letters" in worker.said()
+    assert await door.query("SELECT 1 FROM dead_letter") == []
+
+    start("good", REGULARS_RELEASE="good")
+
+    await check(door, log)
+
+
+async def test_a_database_restored_to_an_older_state_catches_up(
+    log, door, start, settings, infra, make_database
+):
+    worker = start()
+    await log.publish(orders(0, 200))
+    await reaches(door, 200)
+    assert worker.end() == 0
+    await door.engine.dispose()
+    name = str(settings.database_url).rsplit("/", 1)[-1]
+    backup = await make_database("counting", template=name)
+    onward = start("goes on")
+    await log.publish(orders(200, 200))
+    await check(door, log)
+    assert onward.end() == 0
+
+    restored = settings.model_copy(update={"database_url": backup.url})
+    start("restored", settings=restored)
+    async with open_door(SERVICE, restored) as older:
+        await reaches(older, 400)
+        rows = await older.query("SELECT customer_id, trail FROM tally ORDER BY 1")
+    assert rows == await door.query("SELECT customer_id, trail FROM tally ORDER BY 1")
+
+
+async def test_a_log_cut_by_retention_is_loud(log, door, start):
+    await log.publish(orders(0, 100))
+    worker = start()
+    await reaches(door, 100)
+    assert worker.end() == 0
+    await log.publish(orders(100, 100))
+    await log.clear()
+
+    cut = start("cut")
+    assert await cut.exit_code() == 1
+    assert "accept-gap shop.orders.v1" in cut.said()
+    assert await handled(door) == 100
+
+
+async def test_a_recreated_topic_is_loud(log, door, start, infra):
+    await log.publish(orders(0, 60))
+    worker = start()
+    await reaches(door, 60)
+    assert worker.end() == 0
+    await log.recreate("shop.orders.v1")
+    await log.publish(orders(200, 200))
+
+    again = start("again")
+    assert await again.exit_code() == 1
+    assert "recreated" in again.said()
+    assert await handled(door) == 60
