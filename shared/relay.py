@@ -14,9 +14,9 @@ import asyncio
 import contextlib
 import json
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import structlog
@@ -67,8 +67,7 @@ BURY = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One outbox row, as TAKE selects it."""
 
     shard: int
@@ -127,7 +126,7 @@ class Relay:
         free = await conn.fetch(TRY_LOCK, SHARDS - 1, self._held, SHARD_LOCK)
         self._held += [record["shard"] for record in free]
         limit = max(1, BATCH_MAX // max(1, len(self._held)))
-        rows = [Row(*record) for record in await conn.fetch(TAKE, self._held, limit)]
+        rows = [Row._make(record) for record in await conn.fetch(TAKE, self._held, limit)]
         if not rows:
             return 0
         async with asyncio.timeout(PUBLISH_DEADLINE_S):
@@ -136,8 +135,8 @@ class Relay:
             for row, reason in refused:
                 await self._bury(conn, row, reason)
             await conn.execute(DELETE, [row.shard for row in rows], [row.seq for row in rows])
-        for topic in {row.topic for row in rows}:
-            metrics.OUTBOX_PUBLISHED.labels(topic).inc(sum(row.topic == topic for row in rows))
+        for topic, count in Counter(row.topic for row in rows).items():
+            metrics.OUTBOX_PUBLISHED.labels(topic).inc(count)
         return len(rows)
 
     async def _session(self, stack: contextlib.AsyncExitStack) -> asyncpg.Connection:
@@ -175,25 +174,50 @@ class Relay:
 
 
 async def publish(kafka: AIOKafkaProducer, rows: Sequence[Row]) -> list[tuple[Row, str]]:
-    """Send in order and await every acknowledgement; the rows that are refused for good."""
-    waiting: list[tuple[Row, asyncio.Future[Any]]] = []
-    refused: list[tuple[Row, str]] = []
+    """Send in order and await every acknowledgement; the rows that are refused for good.
+
+    By the batch: a future for each message would cost more than all else that we do.
+    """
+    lanes: dict[tuple[str, int], list[Row]] = {}
     for row in rows:
-        try:
-            key = row.key.encode()
-            partition = partition_of(key, len(await kafka.partitions_for(row.topic)))
-            future = await kafka.send(
-                row.topic, row.payload, key=key, partition=partition, headers=row.headers()
-            )
-            waiting.append((row, future))
-        except REFUSED as error:
-            refused.append((row, f"{type(error).__name__}: the broker refuses it for good"))
-    results = await asyncio.gather(*(future for _, future in waiting), return_exceptions=True)
-    for (row, _), result in zip(waiting, results, strict=True):
-        if isinstance(result, REFUSED):
-            refused.append((row, f"{type(result).__name__}: the broker refuses it for good"))
-        elif isinstance(result, BaseException):
+        partitions = len(await kafka.partitions_for(row.topic))
+        lanes.setdefault((row.topic, partition_of(row.key.encode(), partitions)), []).append(row)
+    results = await asyncio.gather(
+        *(_send(kafka, *lane, batch) for lane, batch in lanes.items()), return_exceptions=True
+    )
+    refused: list[tuple[Row, str]] = []
+    for result in results:
+        if isinstance(result, BaseException):
             raise result
+        refused += result
+    return refused
+
+
+async def _send(
+    kafka: AIOKafkaProducer, topic: str, partition: int, rows: Sequence[Row]
+) -> list[tuple[Row, str]]:
+    """One partition's rows, batch after batch; those that the broker refuses."""
+    refused: list[tuple[Row, str]] = []
+    waiting: list[tuple[Sequence[Row], asyncio.Future[Any]]] = []
+    start = 0
+    while start < len(rows):
+        batch, end = kafka.create_batch(), start
+        while end < len(rows) and batch.append(
+            key=rows[end].key.encode(),
+            value=rows[end].payload,
+            timestamp=None,
+            headers=rows[end].headers(),
+        ):
+            end += 1
+        future = await kafka.send_batch(batch, topic, partition=partition)
+        waiting.append((rows[start:end], future))
+        start = end
+    for part, future in waiting:
+        try:
+            await future
+        except REFUSED as error:
+            reason = f"{type(error).__name__}: the broker refuses it for good"
+            refused += [(row, reason) for row in part]
     return refused
 
 
