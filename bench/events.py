@@ -15,6 +15,7 @@ import typer
 from bench import measure
 from bench.measure import Rate
 from bench.reference import SERVICE
+from stack.databases import create_service_database
 from stack.infra import Infra
 
 CUSTOMERS = 2_000
@@ -46,7 +47,7 @@ async def floor(own: Infra, total: int, round_: int) -> Rate:
 async def idiomatic(own: Infra, total: int) -> Rate:
     """The usual way; it gets a part of the events, for it would take minutes."""
     name = "bench_idiomatic"
-    made = await measure.create_service_database(own.postgres, SERVICE.name, name=name)
+    made = await create_service_database(own.postgres, SERVICE.name, name=name)
     env = {"DATABASE_URL": made.owner_url, "KAFKA_SERVERS": own.kafka_servers}
     async with measure.connected(made.owner_url) as conn:
         await conn.execute(

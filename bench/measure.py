@@ -36,9 +36,9 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @contextmanager
-def infra() -> Iterator[Infra]:
+def infra(**postgres: str) -> Iterator[Infra]:
     """Kafka and PostgreSQL of the measurement's own, erased at the end."""
-    own = Infra(FOLDER / str(os.getpid()))
+    own = Infra(FOLDER / str(os.getpid()), postgres_settings=postgres)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the finally below runs
     try:
         yield own.start()

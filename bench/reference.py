@@ -36,8 +36,10 @@ Table(
 )
 SCHEMA = (
     "CREATE TABLE account (customer_id text PRIMARY KEY, points bigint NOT NULL)",
-    "CREATE TABLE posting (id text PRIMARY KEY, customer_id text NOT NULL,"
-    " order_id text NOT NULL, points bigint NOT NULL)",
+    (
+        "CREATE TABLE posting (id text PRIMARY KEY, customer_id text NOT NULL,"
+        " order_id text NOT NULL, points bigint NOT NULL)"
+    ),
 )
 
 ADD_MISSING = """

@@ -6,7 +6,7 @@ transaction that does nothing after IDLE_TRANSACTION_MS: so a process that was p
 the middle of one does not keep its row locks for ever.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
@@ -101,6 +101,15 @@ async def fetch_one(
     rows = await fetch(conn, sql, into, **params)
     assert len(rows) <= 1, "fetch_one reads by a unique key"
     return rows[0] if rows else None
+
+
+async def copy_rows(
+    conn: AsyncConnection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    """Append rows by COPY: half the cost of arrays, for the tables that see every event."""
+    driver: Any = (await conn.get_raw_connection()).driver_connection
+    assert driver.is_in_transaction(), "something was locked first, so the transaction is open"
+    await driver.copy_records_to_table(table, columns=columns, records=rows)
 
 
 def sqlstate(error: BaseException) -> str:

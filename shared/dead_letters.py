@@ -23,6 +23,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import db
+from shared.errors import Reject
 from shared.events.envelope import Event
 from shared.message import Message
 
@@ -128,7 +129,9 @@ class Letter:
 
 
 def describe(error: BaseException) -> str:
-    """An error without its values: class, SQLSTATE, and the line of ours that raised it."""
+    """An error without its values: a Reject's own words, else class, SQLSTATE, and our line."""
+    if isinstance(error, Reject):
+        return f"Reject: {error}"[:REASON_CHARS_MAX]
     state = db.sqlstate(error)
     frame = error.__traceback__
     where = ""

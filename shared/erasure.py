@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared import aliases, metrics, outbox
 from shared.errors import Fatal
 from shared.events import codec
-from shared.events.envelope import Event
+from shared.events.envelope import CustomerFact, Event
 from shared.events.erasures import ErasureCompleted
 from shared.events.profiles import ErasureRequested
 
@@ -95,10 +95,11 @@ class Tombstones:
     async def alive(self, conn: AsyncConnection, events: Sequence[Event]) -> list[Event]:
         """What is left to handle: nothing of an erased id up to its erasure but receipts.
 
-        Requests for erasure are settled before, by `settle`.
+        Requests for erasure are settled before, by `settle`. Only events about customers can
+        be of an erased one: a product may well have his id.
         """
         events = [event for event in events if not isinstance(event.data, ErasureRequested)]
-        erased = await self.find(conn, {event.key for event in events})
+        erased = await self.find(conn, {e.key for e in events if isinstance(e.data, CustomerFact)})
         if not erased:
             return list(events)
         return [
@@ -106,6 +107,7 @@ class Tombstones:
             for event in events
             if event.key not in erased
             or event.time > erased[event.key]
+            or not isinstance(event.data, CustomerFact)
             or isinstance(event.data, ErasureCompleted)
         ]
 

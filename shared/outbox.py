@@ -18,7 +18,6 @@ import zlib
 from collections.abc import Sequence
 
 import asyncpg
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import db
@@ -31,17 +30,18 @@ CHANNEL = "outbox"
 BELL_INTERVAL_S = 0.02
 POLL_S = 0.2
 
-ENQUEUE = text("""
-    INSERT INTO outbox (
-        shard, id, aggregatetype, aggregateid, type, payload, source, time, backfill, traceparent
-    )
-    SELECT * FROM unnest(
-        CAST(:shards AS smallint[]), CAST(:ids AS text[]), CAST(:topics AS text[]),
-        CAST(:keys AS text[]), CAST(:types AS text[]), CAST(:payloads AS bytea[]),
-        CAST(:sources AS text[]), CAST(:times AS text[]), CAST(:backfills AS boolean[]),
-        CAST(:traceparents AS text[])
-    )
-""")
+COLUMNS = (
+    "shard",
+    "id",
+    "aggregatetype",
+    "aggregateid",
+    "type",
+    "payload",
+    "source",
+    "time",
+    "backfill",
+    "traceparent",
+)
 
 
 def shard_of(key: str) -> int:
@@ -50,22 +50,23 @@ def shard_of(key: str) -> int:
 
 async def enqueue(conn: AsyncConnection, events: Sequence[Event]) -> None:
     """Publish `events` when this transaction has committed. Lock the customers' rows first."""
-    if not events:
-        return
-    await conn.execute(
-        ENQUEUE,
-        {
-            "shards": [shard_of(event.key) for event in events],
-            "ids": [event.id for event in events],
-            "topics": [event.topic for event in events],
-            "keys": [event.key for event in events],
-            "types": [event.type for event in events],
-            "payloads": [codec.encode_data(event.data) for event in events],
-            "sources": [event.source for event in events],
-            "times": [event.time.isoformat() for event in events],
-            "backfills": [event.backfill for event in events],
-            "traceparents": [event.traceparent for event in events],
-        },
+    if events:
+        await db.copy_rows(conn, "outbox", COLUMNS, map(_row, events))
+
+
+def _row(event: Event) -> tuple[object, ...]:
+    """The event in the order of COLUMNS."""
+    return (
+        shard_of(event.key),
+        event.id,
+        event.topic,
+        event.key,
+        event.type,
+        codec.encode_data(event.data),
+        event.source,
+        event.time.isoformat(),
+        event.backfill,
+        event.traceparent,
     )
 
 

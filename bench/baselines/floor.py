@@ -4,7 +4,6 @@ No inbox, no outbox, no fence, no metrics, no retries: it loses nothing only if 
 goes wrong. What we are slower than this is the price of the promises.
 """
 
-import asyncio
 import os
 
 import asyncpg

@@ -20,7 +20,7 @@ from shared.errors import Conflict, Forbidden, NotFound, Unavailable
 from shared.events.envelope import CustomerId
 from shared.http import audit, paging
 from shared.http.app import create_app
-from shared.http.auth import PUBLIC, ROUTE_CHECKS, needs, own
+from shared.http.auth import PUBLIC, ROUTE_CHECKS, needs, own, reach
 from shared.http.context import Body, Context, Ctx, context_of
 from shared.http.once import once
 from shared.keys import DEV_ISSUER, KeyRing, dev_jwks, new_key
@@ -117,6 +117,11 @@ async def find_visits(customer_id: str, context: Ctx) -> VisitsView:
     if row is None:
         raise NotFound("no visits of this customer")
     return VisitsView(customer_id=customer_id, visits=row["events"])
+
+
+@router.get("/merged", openapi_extra=READ)
+async def list_members(customer_id: str, request: Request) -> tuple[str, ...]:
+    return reach(request, ["ada", customer_id])
 
 
 @router.get(

@@ -145,6 +145,13 @@ async def test_a_storefront_has_no_way_around(api):
         assert (await get(api, f"/v1/visits/{path}", headers)).status_code == status
 
 
+async def test_a_merge_never_widens_a_storefronts_token(api):
+    merged = "/v1/visits/merged?customer_id=anon:1"
+
+    assert (await get(api, merged, storefront(api, "anon:1"))).json() == ["anon:1"]
+    assert (await get(api, merged, api.key("profile:read"))).json() == ["ada", "anon:1"]
+
+
 async def test_a_storefront_writes_its_own(api):
     async with api.client as client:
         headers = storefront(api, "ada") | {"Idempotency-Key": "k"}
@@ -260,6 +267,20 @@ async def test_a_new_kid_is_looked_up_but_not_at_every_request(api, signers, mon
     assert (await verifier.verify(second)).sub == "ada"
     with pytest.raises(tokens.Unauthorized):  # its key has left, so it is not remembered either
         await verifier.verify(first)
+
+
+async def test_known_keys_serve_while_the_jwks_is_read_again(api, signers):
+    own, _ = signers
+    verifier = tokens.Tokens(api.context.settings)
+    for age_s, jti in ((0.0, "1"), (tokens.REREAD_MAX_S, "2")):
+        verifier._read_at -= age_s
+        token = jwt.encode(claims(jti=jti), own, algorithm="EdDSA", headers={"kid": "ed"})
+
+        assert (await verifier.verify(token)).sub == "ada"
+
+    before = verifier._read_at
+    await verifier._rereading
+    assert verifier._read_at > before
 
 
 async def test_keys_that_cannot_be_read_are_not_the_callers_fault(make_api):

