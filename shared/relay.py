@@ -67,6 +67,10 @@ BURY = """
 """
 
 
+class SpoiltProducer(KafkaError):  # type: ignore[misc]  # aiokafka has no types
+    """After a refusal the broker misses a sequence number: another producer has to go on."""
+
+
 class Row(NamedTuple):
     """One outbox row, as TAKE selects it."""
 
@@ -130,14 +134,17 @@ class Relay:
         if not rows:
             return 0
         async with asyncio.timeout(PUBLISH_DEADLINE_S):
-            refused = await publish(kafka, rows)
+            refused, unsent = await publish(kafka, rows)
+        done = [row for row in rows if row not in unsent] if unsent else rows
         async with conn.transaction():
             for row, reason in refused:
                 await self._bury(conn, row, reason)
-            await conn.execute(DELETE, [row.shard for row in rows], [row.seq for row in rows])
-        for topic, count in Counter(row.topic for row in rows).items():
+            await conn.execute(DELETE, [row.shard for row in done], [row.seq for row in done])
+        for topic, count in Counter(row.topic for row in done).items():
             metrics.OUTBOX_PUBLISHED.labels(topic).inc(count)
-        return len(rows)
+        if refused:
+            raise SpoiltProducer
+        return len(done)
 
     async def _session(self, stack: contextlib.AsyncExitStack) -> asyncpg.Connection:
         self._held = []
@@ -165,7 +172,7 @@ class Relay:
         self._wake.clear()
 
     async def _bury(self, conn: asyncpg.Connection, row: Row, reason: str) -> None:
-        log.error("outbox row refused", topic=row.topic, event=row.id, reason=reason)
+        log.error("outbox row refused", topic=row.topic, event_id=row.id, reason=reason)
         metrics.DEAD_LETTERS.labels("refused").inc()
         headers = [[name, b64encode(value).decode()] for name, value in row.headers()]
         values: list[Any] = [self._settings.consumer_name, row.topic, row.seq, row.key.encode()]
@@ -173,8 +180,10 @@ class Relay:
         await conn.execute(BURY, *values)
 
 
-async def publish(kafka: AIOKafkaProducer, rows: Sequence[Row]) -> list[tuple[Row, str]]:
-    """Send in order and await every acknowledgement; the rows that are refused for good.
+async def publish(
+    kafka: AIOKafkaProducer, rows: Sequence[Row]
+) -> tuple[list[tuple[Row, str]], set[Row]]:
+    """Send in order and await every acknowledgement: rows refused for good, rows to send again.
 
     By the batch: a future for each message would cost more than all else that we do.
     """
@@ -186,18 +195,19 @@ async def publish(kafka: AIOKafkaProducer, rows: Sequence[Row]) -> list[tuple[Ro
         *(_send(kafka, *lane, batch) for lane, batch in lanes.items()), return_exceptions=True
     )
     refused: list[tuple[Row, str]] = []
+    unsent: set[Row] = set()
     for result in results:
         if isinstance(result, BaseException):
             raise result
-        refused += result
-    return refused
+        refused += result[0]
+        unsent |= result[1]
+    return refused, unsent
 
 
 async def _send(
     kafka: AIOKafkaProducer, topic: str, partition: int, rows: Sequence[Row]
-) -> list[tuple[Row, str]]:
-    """One partition's rows, batch after batch; those that the broker refuses."""
-    refused: list[tuple[Row, str]] = []
+) -> tuple[list[tuple[Row, str]], set[Row]]:
+    """One partition's rows, batch after batch; those refused, and those that fail behind one."""
     waiting: list[tuple[Sequence[Row], asyncio.Future[Any]]] = []
     start = 0
     while start < len(rows):
@@ -212,13 +222,19 @@ async def _send(
         future = await kafka.send_batch(batch, topic, partition=partition)
         waiting.append((rows[start:end], future))
         start = end
+    refused: list[tuple[Row, str]] = []
+    unsent: set[Row] = set()
     for part, future in waiting:
         try:
             await future
         except REFUSED as error:
             reason = f"{type(error).__name__}: the broker refuses it for good"
             refused += [(row, reason) for row in part]
-    return refused
+        except KafkaError:
+            if not refused:
+                raise
+            unsent.update(part)
+    return refused, unsent
 
 
 async def _stop(kafka: AIOKafkaProducer) -> None:
