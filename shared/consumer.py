@@ -11,8 +11,8 @@ skipped in silence.
 
 Nothing is polled while a batch is in hand, which is all the backpressure there is. While
 Kafka or PostgreSQL are away the batch is retried; meanwhile the partitions are paused but
-polled, so the group keeps us, and only `/readyz` fails. A worker that has lag and makes no
-progress although both answer ends (`Stalled`): a client that is stuck does not mend.
+polled, so the group keeps us, and only `/readyz` fails. `shared/watchdog.py` ends a worker
+that has lag and makes no progress although both answer.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
-from shared import db, metrics, positions
+from shared import db, metrics, positions, watchdog
 from shared.batch import Batches
 from shared.errors import Fatal
 from shared.kafka import client_options
@@ -38,11 +38,6 @@ log = structlog.get_logger()
 RETRY_DELAY_MAX_S = 5.0
 HINT_INTERVAL_S = 1.0
 FETCH_BYTES_MAX = 1024 * 1024  # for each partition; 48 of them stay below 50 MB
-WATCH_INTERVAL_S = 5.0
-
-
-class Stalled(Fatal):
-    """There is lag, Kafka and PostgreSQL answer, and nothing moves: the client is stuck."""
 
 
 class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
@@ -50,7 +45,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
 
     def __init__(self, batches: Batches, relay: Relay) -> None:
         self.batches = batches
+        self.engine = batches.engine
         self.settings = batches.world.settings
+        self.stall_timeout_s = self.settings.stall_timeout_s
         self.relay = relay
         self.positions: dict[TopicPartition, Position] = {}
         self.progress_at = time.monotonic()
@@ -75,17 +72,22 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         await self.batches.start()
         self.kafka.subscribe(topics=list(self.batches.handler.topics), listener=self)
         await self._reach_kafka(stop)
-        watch = asyncio.create_task(self._watch())
+        turning = asyncio.create_task(self._turn_until(stop))
+        watching = asyncio.create_task(watchdog.watch(self))
         try:
-            while not stop.is_set():
-                if watch.done():
-                    watch.result()
-                await self._turn()
+            await asyncio.wait({turning, watching}, return_when=asyncio.FIRST_COMPLETED)
+            (watching if watching.done() else turning).result()
         finally:
-            watch.cancel()
+            for task in (turning, watching):
+                task.cancel()
+            await asyncio.gather(turning, watching, return_exceptions=True)
             await self._hint(now=True)
             with contextlib.suppress(KafkaError, TimeoutError):
                 await asyncio.wait_for(self.kafka.stop(), timeout=10)
+
+    async def _turn_until(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await self._turn()
 
     async def _reach_kafka(self, stop: asyncio.Event) -> None:
         delay_s = 0.2
@@ -107,7 +109,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         try:
             await self._settle_assignment()
         except Exception as error:
-            if not _passes(error):
+            if not db.passes(error):
                 raise
             await self._wait(error, 0.2)
             return
@@ -142,7 +144,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                     self._forget({TopicPartition(m.topic, m.partition) for m in messages})
                     break
                 except Exception as error:
-                    if not _passes(error):
+                    if not db.passes(error):
                         raise
                     await self._wait(error, delay_s)
                     delay_s = min(2 * delay_s, RETRY_DELAY_MAX_S)
@@ -190,7 +192,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         consumer = self.settings.consumer_name
         starts = await self.kafka.beginning_offsets(new)
         ends = await self.kafka.end_offsets(new)
-        async with self.batches.engine.begin() as conn:
+        async with self.engine.begin() as conn:
             stored = await positions.load(conn, consumer, new)
             fresh = {tp: starts[tp] for tp in new if tp not in stored}
             if fresh:
@@ -262,40 +264,6 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self.progress_at = time.monotonic()
         log.info("partitions assigned", partitions=len(assigned))
 
-    async def _watch(self) -> None:
-        """Measure lag; end a worker that is stuck."""
-        while True:
-            await asyncio.sleep(WATCH_INTERVAL_S)
-            try:
-                async with asyncio.timeout(WATCH_INTERVAL_S):
-                    lag = await self.lag()
-                    async with self.batches.engine.connect() as conn:
-                        await conn.exec_driver_sql("SELECT 1")
-            except Exception as error:
-                if not _passes(error):
-                    raise
-                self.progress_at = time.monotonic()  # they do not answer: that is no stall
-                continue
-            stalled_s = time.monotonic() - self.progress_at
-            if lag == 0:
-                self.progress_at = time.monotonic()
-            elif stalled_s > self.settings.stall_timeout_s:
-                raise Stalled(f"no progress for {stalled_s:.0f} s with {lag} records to go")
-
-    async def lag(self) -> int:
-        """Records between our positions and the log's ends, over the assigned partitions."""
-        assigned = self.kafka.assignment()
-        if not assigned:
-            return 0
-        ends = await self.kafka.end_offsets(assigned)
-        total = 0
-        for tp, end in ends.items():
-            position = self.positions.get(tp)
-            behind = max(0, end - position.next_offset) if position else 0
-            metrics.LAG.labels(tp.topic, str(tp.partition)).set(behind)
-            total += behind
-        return total
-
 
 def _message(record: object) -> Message:
     r = record
@@ -308,7 +276,3 @@ def _message(record: object) -> Message:
         r.value,  # type: ignore[attr-defined]
         tuple(r.headers),  # type: ignore[attr-defined]
     )
-
-
-def _passes(error: BaseException) -> bool:
-    return isinstance(error, KafkaError) or db.is_transient(error)

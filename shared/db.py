@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
+from aiokafka.errors import KafkaError
 from sqlalchemy import TextClause
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -133,3 +134,8 @@ def is_transient(error: BaseException) -> bool:
         return True  # a migration changed the table under a prepared statement
     state = sqlstate(error)
     return state in TRANSIENT_STATES or state.startswith(TRANSIENT_CLASSES)
+
+
+def passes(error: BaseException) -> bool:
+    """Whether it is Kafka's or PostgreSQL's absence, which passes."""
+    return isinstance(error, KafkaError) or is_transient(error)

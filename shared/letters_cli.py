@@ -46,13 +46,18 @@ def commands(execute: Callable[[Any], None]) -> typer.Typer:
     @app.command(help="One letter: reason, headers, and with --bytes its value.")
     def show(
         letter_id: int,
+        *,
         value: Annotated[bool, typer.Option("--bytes", help="It may be personal data.")] = False,
     ) -> None:
-        execute(lambda settings, _: _with(settings, lambda e: _show(e, letter_id, value)))
+        execute(lambda settings, _: _with(settings, lambda e: _show(e, letter_id, value=value)))
 
     @app.command(help="Handle letters again: one with those before it of its key, or all.")
-    def replay(letter_id: Annotated[int, typer.Argument()] = 0, all_: bool = False) -> None:
-        if not letter_id and not all_:
+    def replay(
+        letter_id: Annotated[int, typer.Argument()] = 0,
+        *,
+        every: Annotated[bool, typer.Option("--all")] = False,
+    ) -> None:
+        if not letter_id and not every:
             raise typer.BadParameter("name a letter's id, or --all")
         execute(
             lambda settings, handler: _with(
@@ -92,7 +97,7 @@ async def _list(engine: AsyncEngine, settings: Settings, after: int) -> None:
         _say("none")
 
 
-async def _show(engine: AsyncEngine, letter_id: int, value: bool) -> None:  # noqa: FBT001
+async def _show(engine: AsyncEngine, letter_id: int, *, value: bool) -> None:
     async with engine.connect() as conn:
         letter = await _found(conn, letter_id)
     _say(f"{letter.topic}/{letter.partition}@{letter.offset}  {letter.state}")

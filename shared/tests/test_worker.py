@@ -10,6 +10,7 @@ import signal
 import pytest
 
 from shared.events import codec
+from shared.events.fields import Campaign
 from shared.testing import SECRET, open_door, settings_for
 from shared.tests.counting import SERVICE
 from shared.tests.harness import KafkaLog, Worker, check, eventually
@@ -286,3 +287,12 @@ async def test_a_recreated_topic_is_loud(log, door, start, infra):
     assert await again.exit_code() == 1
     assert "recreated" in again.said()
     assert await handled(door) == 60
+
+
+async def test_a_worker_that_is_stuck_ends_and_says_so(log, door, start):
+    await log.publish([order(1), order(2, campaign=Campaign(name="hang"))])
+
+    stuck = start(REGULARS_STALL_TIMEOUT_S="4")
+
+    assert await stuck.exit_code() == 1
+    assert "no progress for" in stuck.said()

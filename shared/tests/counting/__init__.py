@@ -2,9 +2,10 @@
 
 `trail` holds the ids in the order in which they were handled, so a test sees what was lost,
 doubled or reordered; each event also causes one `notice.suppressed`, for the outbox.
-Campaigns named `bug` and `slow` are events that the handler cannot handle.
+Campaigns named `bug`, `slow` and `hang` are events that the handler cannot handle.
 """
 
+import asyncio
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -54,6 +55,8 @@ async def handle(conn: AsyncConnection, events: list[Event], _world: World) -> N
         campaign = getattr(event.data, "campaign", None)
         if os.environ.get("COUNTING_BUG") or (campaign and campaign.name == "bug"):
             raise Bug
+        if campaign and campaign.name == "hang":
+            await asyncio.sleep(3600)
         if campaign and campaign.name == "slow":
             await conn.execute(text("SELECT pg_sleep(30)"))
     joined = [" ".join(trail) for trail in trails.values()]

@@ -1,0 +1,72 @@
+"""Measures lag, and ends a worker that is stuck.
+
+aiokafka's consumer can wedge after a rebalance or a broker's restart and gives no public
+sign of it (aiokafka issues 1154 and 1037). So: there is lag, Kafka and PostgreSQL answer,
+and nothing has moved for `stall_timeout_s`. A restart is safe and mends it.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from aiokafka import TopicPartition
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared import db, metrics
+from shared.errors import Fatal
+from shared.positions import Position
+
+WATCH_INTERVAL_S = 5.0
+
+
+class Stalled(Fatal):
+    """There is lag, Kafka and PostgreSQL answer, and nothing moves: the client is stuck."""
+
+
+class Watched(Protocol):
+    """What the watchdog looks at: a consumer."""
+
+    kafka: Any
+    engine: AsyncEngine
+    progress_at: float
+    stall_timeout_s: float
+
+    @property
+    def positions(self) -> Mapping[TopicPartition, Position]:
+        """Where it stands."""
+
+
+async def watch(consumer: Watched) -> None:
+    """Raises Stalled; runs until cancelled."""
+    while True:
+        await asyncio.sleep(WATCH_INTERVAL_S)
+        try:
+            async with asyncio.timeout(WATCH_INTERVAL_S):
+                behind = await lag(consumer)
+                async with consumer.engine.connect() as conn:
+                    await conn.exec_driver_sql("SELECT 1")
+        except Exception as error:
+            if not db.passes(error):
+                raise
+            consumer.progress_at = time.monotonic()  # they do not answer: that is no stall
+            continue
+        stalled_s = time.monotonic() - consumer.progress_at
+        if behind == 0:
+            consumer.progress_at = time.monotonic()
+        elif stalled_s > consumer.stall_timeout_s:
+            raise Stalled(f"no progress for {stalled_s:.0f} s with {behind} records to go")
+
+
+async def lag(consumer: Watched) -> int:
+    """Records between the positions and the log's ends, over the assigned partitions."""
+    assigned = consumer.kafka.assignment()
+    if not assigned:
+        return 0
+    total = 0
+    for tp, end in (await consumer.kafka.end_offsets(assigned)).items():
+        position = consumer.positions.get(tp)
+        behind = max(0, end - position.next_offset) if position else 0
+        metrics.LAG.labels(tp.topic, str(tp.partition)).set(behind)
+        total += behind
+    return total
