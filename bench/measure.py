@@ -27,7 +27,7 @@ from shared.partition import partition_of
 from shared.service import Service
 from shared.topics import KafkaSettings, apply, topics
 from stack.databases import ServiceDatabase, create_service_database
-from stack.infra import Infra
+from stack.infra import Infra, for_this_run
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".stack" / "bench"
@@ -38,12 +38,9 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 @contextmanager
 def infra(**postgres: str) -> Iterator[Infra]:
     """Kafka and PostgreSQL of the measurement's own, erased at the end."""
-    own = Infra(FOLDER / str(os.getpid()), postgres_settings=postgres)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the finally below runs
-    try:
-        yield own.start()
-    finally:
-        own.erase()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
+    with for_this_run(FOLDER, postgres_settings=postgres) as own:
+        yield own
 
 
 async def database(own: Infra, service: Service, name: str) -> ServiceDatabase:

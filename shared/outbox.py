@@ -14,6 +14,7 @@ also looks every POLL_S, so a lost ring costs that and nothing more.
 """
 
 import asyncio
+import contextlib
 import zlib
 from collections.abc import Sequence
 
@@ -29,6 +30,7 @@ SHARDS = 16  # for ever: another number would let two relays hold one key
 CHANNEL = "outbox"
 BELL_INTERVAL_S = 0.02
 POLL_S = 0.2
+STOP_LOOK_S = 0.5
 
 COLUMNS = (
     "shard",
@@ -86,7 +88,10 @@ class Bell:
         conn: asyncpg.Connection | None = None
         try:
             while not stop.is_set():
-                await self._rung.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._rung.wait(), STOP_LOOK_S)
+                if not self._rung.is_set():
+                    continue
                 self._rung.clear()
                 try:
                     if conn is None or conn.is_closed():

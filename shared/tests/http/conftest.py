@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated
 
 import httpx
 import pytest
+import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
@@ -192,7 +193,12 @@ class Api:
             return (await conn.execute(text(sql), params)).all()
 
 
-MakeApi = Callable[..., object]
+@pytest.fixture(scope="package", autouse=True)
+def _plain_log():
+    """structlog's own default draws every traceback with its locals, for seconds."""
+    structlog.configure(processors=[structlog.processors.KeyValueRenderer()])
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

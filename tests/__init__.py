@@ -1,0 +1,1 @@
+"""Tests across services: the house's rules, end to end, faults."""
