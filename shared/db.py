@@ -77,7 +77,12 @@ async def hot_pool(settings: Settings) -> asyncpg.Pool:
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=settings.statement_timeout_ms / 1000,
         server_settings=timeouts(settings),
+        reset=_nothing_to_reset,
     )
+
+
+async def _nothing_to_reset(_conn: asyncpg.Connection) -> None:
+    """A lone SELECT leaves no state behind; asyncpg's own reset is a second round trip."""
 
 
 async def direct(settings: Settings, **server_settings: str) -> asyncpg.Connection:

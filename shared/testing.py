@@ -133,7 +133,9 @@ class Door:
             keys=KeyRing(settings.keys_file),
             caused=self.service.caused,
         )
-        app = create_app(self.service.name, self.service.routers, context)
+        app = create_app(
+            self.service.name, self.service.routers, context, intake=self.service.intake
+        )
         async with app.router.lifespan_context(app):
             yield httpx.AsyncClient(
                 transport=httpx.ASGITransport(app),

@@ -11,12 +11,11 @@ distributed-tracing extensions.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
 from hashlib import sha1
+from typing import Annotated, Any
 from uuid import NAMESPACE_OID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-
 
 _NAMESPACE = NAMESPACE_OID.bytes
 

@@ -246,6 +246,8 @@ def _checked(document: Any, caller: Caller, now: datetime) -> Event:
             raise Reject("source: from a storefront it is `storefront/` and the token's sub")
         if event.backfill:
             raise Reject("backfill: a storefront sends live events only")
+        if event.data.identifiers:  # `verified` here would join people by their own word
+            raise Reject("data.identifiers: only a server key may say who a customer is")
     return event
 
 

@@ -10,7 +10,7 @@ import asyncio
 import re
 import secrets
 import time
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from prometheus_client import Histogram
@@ -70,7 +70,7 @@ class Shell:
                 message["headers"] = [*message["headers"], *extra, *scope.get("rate_headers", ())]
             await send(message)
 
-        with tracing.server_span(cast("dict[str, Any]", scope)) as span:
+        with tracing.server_span(scope) as span:
             try:
                 async with asyncio.timeout(self._request_max_s):
                     await self.app(scope, self._checked(scope, headers, receive), answer)

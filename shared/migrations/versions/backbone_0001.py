@@ -1,4 +1,4 @@
-"""The backbone: offsets, inbox, outbox, dead letters, stored answers, audit, aliases, tombstones."""
+"""The backbone: offsets, inbox, outbox, dead letters, answers, audit, aliases, tombstones."""
 
 from alembic import context, op
 

@@ -174,12 +174,17 @@ async def test_a_storefront_sends_its_own_browsing_and_nothing_else(door, tmp_pa
             type="customer.deleted",
             data={"customer_id": "anon:42"},
         ),
+        "identifiers": viewed(
+            **own,
+            data=viewed("anon:42")["data"]
+            | {"identifiers": [{"type": "email", "value": "ada@shop.example", "verified": True}]},
+        ),
     }
 
     answer = await send(door, [viewed(**own), *refused.values()], headers)
 
     assert answer.status_code == 202
-    assert [r["status"] for r in answer.json()["results"]] == ["accepted"] + ["refused"] * 4
+    assert [r["status"] for r in answer.json()["results"]] == ["accepted"] + ["refused"] * 5
     for said, result in zip(refused, answer.json()["results"][1:], strict=True):
         assert said in result["error"]
 

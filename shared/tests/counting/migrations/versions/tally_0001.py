@@ -10,5 +10,6 @@ depends_on = "backbone_0001"
 
 def upgrade() -> None:
     op.execute(
-        "CREATE TABLE tally (customer_id text PRIMARY KEY, events int NOT NULL, trail text NOT NULL)"
+        "CREATE TABLE tally"
+        " (customer_id text PRIMARY KEY, events int NOT NULL, trail text NOT NULL)"
     )
