@@ -7,6 +7,7 @@ An exception is logged as its class, SQLSTATE and our frames.
 
 import logging
 import sys
+import time
 import traceback
 from typing import Any
 
@@ -16,6 +17,7 @@ from structlog.typing import EventDict
 from shared.settings import Settings
 
 FRAMES_MAX = 12
+REPEAT_S = 10.0
 QUIET = ("aiokafka", "uvicorn.access", "apscheduler", "httpx", "alembic", "asyncio", "sqlalchemy")
 
 
@@ -57,9 +59,21 @@ def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 
 class _Through(logging.Handler):
-    """Libraries' own logging: their fixed phrases, not the values they fill in."""
+    """Libraries' own logging: their fixed phrases, not the values they fill in.
+
+    A phrase is passed on at most every REPEAT_S: a broker that is away is news once, and
+    aiokafka says it thirty times a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[object, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
+        now = time.monotonic()
+        if now - self._said.get(record.msg, -REPEAT_S) < REPEAT_S:
+            return
+        self._said[record.msg] = now
         error = record.exc_info[1] if record.exc_info else None
         structlog.get_logger().log(
             record.levelno, "library", logger=record.name, phrase=str(record.msg), exc_info=error

@@ -18,6 +18,7 @@ from shared.tests.test_batch import order
 from tests.proxy import Proxy
 
 CUSTOMERS = 25
+SIZES = pytest.mark.parametrize("size", [300, pytest.param(5_000, marks=pytest.mark.long)])
 
 
 def orders(first, count):
@@ -91,67 +92,73 @@ async def test_events_have_their_effect_and_a_stop_is_graceful(log, door, start)
     assert "c1" not in worker.said().replace("crm", ""), "no customer's id in the log lines"
 
 
-async def test_kill_9_at_any_moment(log, door, start):
+@SIZES
+async def test_kill_9_at_any_moment(log, door, start, size):
     rng = random.Random(7)
-    for round_ in range(4):
+    for round_ in range(3 if size < 1_000 else 20):
         worker = start(f"w{round_}")
-        await log.publish(orders(400 * round_, 400))
-        await reaches(door, 400 * round_ + rng.randrange(1, 350))
+        await log.publish(orders(size * round_, size))
+        await reaches(door, size * round_ + rng.randrange(1, size - 50))
         worker.kill()
     start("last")
 
     await check(door, log)
 
 
-async def test_a_zombie_that_wakes_after_its_session_changes_nothing(log, door, start):
-    await log.publish(orders(0, 300))
+@SIZES
+async def test_a_zombie_that_wakes_after_its_session_changes_nothing(log, door, start, size):
+    await log.publish(orders(0, size))
     zombie = start("zombie")
     await reaches(door, 50)
     zombie.signal(signal.SIGSTOP)
     start("heir")
-    await log.publish(orders(300, 300))
-    await reaches(door, 600)
+    await log.publish(orders(size, size))
+    await reaches(door, 2 * size)
 
     zombie.signal(signal.SIGCONT)
-    await log.publish(orders(600, 300))
+    await log.publish(orders(2 * size, size))
 
     await check(door, log)
 
 
-async def test_rebalances_under_load(log, door, start):
+@SIZES
+async def test_rebalances_under_load(log, door, start, size):
+    rounds = 2 if size < 1_000 else 10
     start("steady")
-    for round_ in range(3):
+    for round_ in range(rounds):
         guest = start(f"guest{round_}")
-        await log.publish(orders(300 * round_, 300))
+        await log.publish(orders(size * round_, size))
         await guest.joined()
-        await log.publish(orders(3000 + 300 * round_, 300))
+        await log.publish(orders(size * (rounds + round_), size))
         assert guest.end() == 0
 
     await check(door, log)
 
 
-async def test_the_broker_is_killed_and_comes_back(log, door, start, infra):
+@SIZES
+async def test_the_broker_is_killed_and_comes_back(log, door, start, infra, size):
     worker = start()
-    await log.publish(orders(0, 300))
-    await reaches(door, 30)
-
-    await asyncio.to_thread(infra.kafka.kill)
-    await asyncio.to_thread(infra.kafka.start)
-    await log.publish(orders(300, 300))
+    for round_ in range(1 if size < 1_000 else 5):
+        await log.publish(orders(2 * size * round_, size))
+        await reaches(door, 2 * size * round_ + 30)
+        await asyncio.to_thread(infra.kafka.kill)
+        await asyncio.to_thread(infra.kafka.start)
+        await log.publish(orders(2 * size * round_ + size, size))
 
     await check(door, log)
     assert worker.process.poll() is None
 
 
-async def test_postgresql_is_killed_in_the_middle_of_a_batch(log, door, start, infra):
+@SIZES
+async def test_postgresql_is_killed_in_the_middle_of_a_batch(log, door, start, infra, size):
     worker = start()
-    await log.publish(orders(0, 300))
-    await reaches(door, 30)
-
-    await asyncio.to_thread(infra.postgres.kill)
-    await log.publish(orders(300, 300))
-    await asyncio.to_thread(infra.postgres.start)
-    await door.engine.dispose()
+    for round_ in range(1 if size < 1_000 else 5):
+        await log.publish(orders(2 * size * round_, size))
+        await reaches(door, 2 * size * round_ + 30)
+        await asyncio.to_thread(infra.postgres.kill)
+        await log.publish(orders(2 * size * round_ + size, size))
+        await asyncio.to_thread(infra.postgres.start)
+        await door.engine.dispose()
 
     await check(door, log)
     assert worker.process.poll() is None
