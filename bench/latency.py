@@ -89,15 +89,23 @@ async def run(seconds: int, per_s: int) -> None:
     waited = {id_: float(commits[id_]) - stamps[id_] for id_ in stamps}
     alone = quantiles([waited[f"e{n}"] for n in range(WARM, WARM + count)])
     joined = quantiles([waited[f"e{n}"] for n in range(WARM + count, WARM + 2 * count)])
+    show(seconds, per_s, alone, joined)
+
+
+def show(
+    seconds: int,
+    per_s: int,
+    alone: tuple[float, float, float],
+    joined: tuple[float, float, float],
+) -> None:
+    """The report."""
+    form = "{:.0f} / {:.0f} / {:.0f} ms"
     measure.report(
         "latency",
         [
             ("rate", f"{per_s:,} events/s for {seconds} s"),
-            ("event to effect, p50 / p99 / max", "{:.0f} / {:.0f} / {:.0f} ms".format(*alone)),
-            (
-                "while a second worker joins and leaves",
-                "{:.0f} / {:.0f} / {:.0f} ms".format(*joined),
-            ),
+            ("event to effect, p50 / p99 / max", form.format(*alone)),
+            ("while a second worker joins and leaves", form.format(*joined)),
             ("aim", "p99 below 150 ms"),
         ],
         {

@@ -43,12 +43,14 @@ ADD_TOMBSTONES = text("""
 FIND_TOMBSTONES = text("""
     SELECT digest, erased_until FROM tombstone WHERE digest = ANY(CAST(:digests AS bytea[]))
 """)
-# What waits to be published about the person goes too, but for receipts and the erasure itself.
+# What waits to be published about the person goes too, but for receipts and the erasure itself,
+# and for what follows from newer events: that is of the new person.
 CLEAR = {
     "outbox": text("""
         DELETE FROM outbox
         WHERE shard = ANY(CAST(:shards AS smallint[])) AND aggregateid = ANY(CAST(:ids AS text[]))
             AND type NOT IN ('erasure.completed', 'erasure.requested')
+            AND CAST(time AS timestamptz) <= :until
     """),
     "dead_letter": text("""
         DELETE FROM dead_letter
@@ -134,7 +136,8 @@ class Tombstones:
         erased = dict(await erase(conn, ids))
         shards = [outbox.shard_of(id_) for id_ in ids]
         for table, statement in CLEAR.items():
-            bound = {"ids": ids, "shards": shards} if table == "outbox" else {"ids": ids}
+            waiting = {"shards": shards, "until": request.erased_until}
+            bound = {"ids": ids, **(waiting if table == "outbox" else {})}
             erased[table] = (await conn.execute(statement, bound)).rowcount
         mark = f"erased:{self.digest(ids[0]).hex()[:16]}"
         await conn.execute(ANONYMISE_AUDIT, {"ids": ids, "mark": mark})

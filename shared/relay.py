@@ -88,7 +88,12 @@ class Row(NamedTuple):
 
     def headers(self) -> list[tuple[str, bytes]]:
         return codec.binary_headers(
-            self.id, self.source, self.type, self.time, self.backfill, self.traceparent
+            self.id,
+            self.source,
+            self.type,
+            self.time,
+            backfill=self.backfill,
+            traceparent=self.traceparent,
         )
 
 

@@ -177,7 +177,9 @@ async def _collect(engine: Any, settings: Settings) -> None:
 
 def commands(service: Service) -> typer.Typer:
     """The command line of a service."""
-    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=service.__doc__)
+    app = typer.Typer(
+        no_args_is_help=True, pretty_exceptions_enable=False, help=f"The {service.name} service."
+    )
 
     def role(name: str, start: Callable[[Settings], Coroutine[Any, Any, None]], doc: str) -> None:
         @app.command(name, help=doc)

@@ -179,7 +179,12 @@ async def open_door(
 
 def _event(log: Log, row: Any) -> Event:
     headers = codec.binary_headers(
-        row.id, row.source, row.type, row.time, row.backfill, row.traceparent
+        row.id,
+        row.source,
+        row.type,
+        row.time,
+        backfill=row.backfill,
+        traceparent=row.traceparent,
     )
     stamp = int(datetime.fromisoformat(row.time).timestamp() * 1000)
     key = row.aggregateid.encode()

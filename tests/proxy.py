@@ -81,6 +81,8 @@ class Proxy:
     def drop_reply_to(self, request: bytes, *, times: int = 1) -> None:
         """The next `times` requests that hold these bytes are done, and no answer comes back."""
         self._armed = [request] * times
+        for link in self._links:
+            link.tail = b""  # what was sent before does not count
 
     def disarm(self) -> None:
         self._armed = []

@@ -81,7 +81,12 @@ def encode(event: Event) -> tuple[bytes, list[tuple[str, bytes]]]:
     """Value and headers of the event in binary mode; fields that were never set are not written."""
     time = event.time.isoformat()
     return encode_data(event.data), binary_headers(
-        event.id, event.source, event.type, time, event.backfill, event.traceparent
+        event.id,
+        event.source,
+        event.type,
+        time,
+        backfill=event.backfill,
+        traceparent=event.traceparent,
     )
 
 
@@ -92,12 +97,7 @@ def encode_data(data: Fact) -> bytes:
 
 
 def binary_headers(  # the outbox keeps these six as columns
-    id_: str,
-    source: str,
-    type_: str,
-    time: str,
-    backfill: bool,  # noqa: FBT001 -- a column like its neighbours
-    traceparent: str,
+    id_: str, source: str, type_: str, time: str, *, backfill: bool, traceparent: str
 ) -> list[tuple[str, bytes]]:
     """The headers in binary mode; `time` as ISO 8601 with its zone."""
     headers = [

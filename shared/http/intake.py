@@ -14,6 +14,7 @@ and engagement events of its own `sub`, live ones only, and its source is
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
@@ -83,6 +84,7 @@ class Publisher:
         self._settings = settings
         self._kafka: AIOKafkaProducer | None = None
         self._starting: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self._starting = asyncio.create_task(self._start())
@@ -90,13 +92,16 @@ class Publisher:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._starting
+        self._ending.set()
+        # An attempt that is cancelled leaves its connection open: it may come to its end.
+        await asyncio.wait([self._starting], timeout=PUBLISH_DEADLINE_S)
         self._starting.cancel()
         await asyncio.wait([self._starting])
         if self._kafka:
             await self._kafka.stop()
 
     async def _start(self) -> None:
-        while not self._kafka:
+        while not self._kafka and not self._ending.is_set():
             kafka = AIOKafkaProducer(
                 **client_options(self._settings),
                 acks="all",
@@ -110,7 +115,8 @@ class Publisher:
                 self._kafka = kafka
             except (KafkaError, OSError) as error:
                 log.warning("intake waits for Kafka", error=type(error).__name__)
-                await asyncio.sleep(START_DELAY_S)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._ending.wait(), START_DELAY_S)
             finally:
                 if self._kafka is not kafka:
                     await kafka.stop()

@@ -9,6 +9,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from shared import inbox, jobs, migrate
 from shared.jobs import Job
+from shared.settings import Settings
 from shared.tests.counting import SERVICE
 
 
@@ -114,3 +115,13 @@ async def test_a_job_that_fails_says_so_and_comes_again(door):
     [row] = await door.query("SELECT outcome FROM job WHERE name = 'broken'")
     assert row.outcome == "RuntimeError"
     assert await jobs.run_once(Job("broken", 0, work), door.engine, door.world)
+
+
+def test_the_connections_of_all_services_fit_into_one_postgresql(infra):
+    """Twice every process of a small deployment, while one release takes over from another."""
+    api = Settings.model_fields["database_pool_max"].default
+    hot = Settings.model_fields["hot_pool_max"].default
+    bell, relay, job = 1, 1, 1
+    worker = max(3, api - 1) + relay + job
+
+    assert 2 * 4 * (api + hot + bell + worker) < int(infra.postgres.settings["max_connections"])
