@@ -1,0 +1,1 @@
+"""Loyalty over HTTP: a file for each resource."""

@@ -1,0 +1,64 @@
+"""What loyalty does with a batch of events: load, fold, store.
+
+The accounts' rows are the first lock, all at once in key order; nothing else is locked. The
+orders are read before it, and saved only if they are still at the revision that was read:
+where another partition has moved one meanwhile, the batch fails and is tried again.
+"""
+
+from collections.abc import Collection
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.loyalty import orders
+from services.loyalty.orders import Judged, Known
+from services.loyalty.store import journals as journal_store
+from services.loyalty.store import members as member_store
+from services.loyalty.store import orders as order_store
+from shared import aliases, outbox
+from shared.events import orders as shop_orders
+from shared.events import profiles
+from shared.events.envelope import Event
+from shared.world import World
+
+TOPICS = (shop_orders.TOPIC, profiles.TOPIC)
+
+
+async def handle(conn: AsyncConnection, events: list[Event], world: World) -> None:
+    """Nine statements, whatever the size of the batch; merges and erasures are done before."""
+    judged = orders.judge(events, world.stores)
+    if not judged:
+        return
+    known = await _load(conn, judged)
+    outcome = orders.fold(known, judged, world.stores.base_currency)
+    await order_store.save(conn, known.orders, outcome.orders.values())
+    await member_store.save(conn, outcome.accounts.values())
+    await journal_store.append(conn, outcome.journals)
+    await order_store.keep_awards(conn, outcome.awards)
+    await outbox.enqueue(conn, outcome.facts)
+
+
+async def _load(conn: AsyncConnection, judged: list[Judged]) -> Known:
+    """The orders concerned, and their owners' accounts, locked; who earns now gets one."""
+    states = await order_store.load(conn, {event.data.order_id for event, _ in judged})
+    owners = orders.owners_of(states, judged)
+    people = {}
+    if strangers := orders.contested(owners, judged):
+        found = await aliases.people_of(conn, strangers)
+        people = {owner: person.members for owner, person in found.items()}
+    earners = {
+        owner
+        for event, verdict in judged
+        if verdict == "earns" and (owner := owners.get(event.data.order_id))
+    }
+    await member_store.add_missing(conn, earners)
+    accounts = await member_store.lock(conn, owners.values())
+    return Known(states, accounts, people)
+
+
+async def erase(conn: AsyncConnection, customer_ids: Collection[str]) -> dict[str, int]:
+    """Cut the links from the books to the persons; the books stay, and name nobody."""
+    await member_store.lock(conn, customer_ids)
+    return {
+        "order_state": await order_store.forget(conn, customer_ids),
+        "member": await member_store.forget(conn, customer_ids),
+    }

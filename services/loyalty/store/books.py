@@ -1,0 +1,96 @@
+"""The whole ledger summed, in one consistent snapshot.
+
+Reads every posting, so it has a connection, time-outs and memory of its own, and only one
+runs at a time: it is for finance and for alarms, not for pages.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+TIMEOUT_S = 60
+
+LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('loyalty reconciliation'))"
+SUM_POSTINGS = """
+    SELECT debit, credit, sum(points)::bigint, count(*) FROM posting GROUP BY debit, credit
+"""
+SUM_BALANCES = """
+    SELECT now(), count(*), coalesce(sum(pending), 0)::bigint, coalesce(sum(active), 0)::bigint,
+        coalesce(sum(reserved), 0)::bigint,
+        (SELECT count(*) FROM member), (SELECT count(*) FROM journal),
+        (SELECT count(*) FROM order_state WHERE verdict = 'no_base_total')
+    FROM balance
+"""
+# What the postings say that each account holds, beside what is kept as its balance.
+COMPARE = """
+    WITH moved AS (
+        SELECT account_id,
+            coalesce(sum(points) FILTER (WHERE credit = 1), 0)
+                - coalesce(sum(points) FILTER (WHERE debit = 1), 0) AS pending,
+            coalesce(sum(points) FILTER (WHERE credit = 2), 0)
+                - coalesce(sum(points) FILTER (WHERE debit = 2), 0) AS active,
+            coalesce(sum(points) FILTER (WHERE credit = 3), 0)
+                - coalesce(sum(points) FILTER (WHERE debit = 3), 0) AS reserved
+        FROM posting GROUP BY account_id
+    )
+    SELECT count(*), (array_agg(account_id ORDER BY account_id))[:10]
+    FROM moved FULL JOIN balance AS kept USING (account_id)
+    WHERE (coalesce(moved.pending, 0), coalesce(moved.active, 0), coalesce(moved.reserved, 0))
+        IS DISTINCT FROM (kept.pending, kept.active, kept.reserved)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """All that moved between two kinds of account."""
+
+    debit: int
+    credit: int
+    points: int
+    postings: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The sums of the cached balances, and how much there is of everything."""
+
+    at: datetime
+    accounts: int
+    pending: int
+    active: int
+    reserved: int
+    members: int
+    journals: int
+    no_base_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """The ledger at one moment.
+
+    `differing` counts the accounts whose balance is not what their postings come to; `sample`
+    names the first ten.
+    """
+
+    flows: tuple[Flow, ...]
+    kept: Kept
+    differing: int
+    sample: tuple[UUID, ...]
+
+
+async def sum_all(pool: asyncpg.Pool) -> Sums | None:
+    """The ledger's sums; None while another is being made."""
+    async with (
+        pool.acquire() as conn,
+        conn.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        if not await conn.fetchval(LOCK):
+            return None
+        await conn.execute(f"SET LOCAL statement_timeout = '{TIMEOUT_S}s'")
+        await conn.execute("SET LOCAL work_mem = '64MB'")
+        flows = await conn.fetch(SUM_POSTINGS, timeout=TIMEOUT_S)
+        kept = await conn.fetchrow(SUM_BALANCES, timeout=TIMEOUT_S)
+        differing, sample = await conn.fetchrow(COMPARE, timeout=TIMEOUT_S)
+    return Sums(tuple(Flow(*row) for row in flows), Kept(*kept), differing, tuple(sample or ()))

@@ -1,0 +1,82 @@
+"""Whose account it is, and what it holds.
+
+A balance's row is the customer's lock: every transaction that moves points takes all the
+balances that it needs at once, in the order of the customer ids, before any other lock.
+"""
+
+from collections.abc import Collection, Iterable
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.loyalty.ledger import Account
+from shared import db
+
+# In key order, so that two batches with the same new customers cannot deadlock. The account
+# id is drawn here and nowhere else: no retry can draw another for a customer who has one.
+ADD_MEMBERS = text("""
+    WITH added AS (
+        INSERT INTO member (customer_id)
+        SELECT id FROM unnest(CAST(:customer_ids AS text[])) AS wanted (id)
+        WHERE NOT EXISTS (SELECT FROM member WHERE member.customer_id = wanted.id)
+        ORDER BY id
+        ON CONFLICT (customer_id) DO NOTHING
+        RETURNING account_id
+    )
+    INSERT INTO balance (account_id) SELECT account_id FROM added
+""")
+LOCK_ACCOUNTS = text("""
+    SELECT m.customer_id, b.account_id, b.pending, b.active, b.reserved, b.version
+    FROM member AS m JOIN balance AS b USING (account_id)
+    WHERE m.customer_id = ANY(CAST(:customer_ids AS text[]))
+    ORDER BY m.customer_id
+    FOR UPDATE OF b
+""")
+SAVE_BALANCES = text("""
+    UPDATE balance
+    SET pending = new.pending, active = new.active, reserved = new.reserved, version = new.version
+    FROM unnest(
+        CAST(:account_ids AS uuid[]), CAST(:pending AS bigint[]), CAST(:active AS bigint[]),
+        CAST(:reserved AS bigint[]), CAST(:versions AS bigint[])
+    ) AS new (account_id, pending, active, reserved, version)
+    WHERE balance.account_id = new.account_id
+""")
+FORGET_MEMBERS = text("""
+    DELETE FROM member WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
+""")
+
+
+async def add_missing(conn: AsyncConnection, customer_ids: Collection[str]) -> None:
+    """An empty account for each customer who has none."""
+    if customer_ids:
+        await conn.execute(ADD_MEMBERS, {"customer_ids": sorted(customer_ids)})
+
+
+async def lock(conn: AsyncConnection, customer_ids: Iterable[str]) -> dict[str, Account]:
+    """The customers' accounts, by customer id, locked until commit; some may have none."""
+    wanted = sorted(set(customer_ids))
+    accounts = await db.fetch(conn, LOCK_ACCOUNTS, Account, customer_ids=wanted)
+    return {account.customer_id: account for account in accounts}
+
+
+async def save(conn: AsyncConnection, accounts: Collection[Account]) -> None:
+    """What the accounts now hold; they are locked."""
+    if not accounts:
+        return
+    saved = await conn.execute(
+        SAVE_BALANCES,
+        {
+            "account_ids": [account.account_id for account in accounts],
+            "pending": [account.pending for account in accounts],
+            "active": [account.active for account in accounts],
+            "reserved": [account.reserved for account in accounts],
+            "versions": [account.version for account in accounts],
+        },
+    )
+    assert saved.rowcount == len(accounts), "every locked account has its balance"
+
+
+async def forget(conn: AsyncConnection, customer_ids: Collection[str]) -> int:
+    """Delete the links; how many there were. The balances stay, and are nobody's."""
+    gone = await conn.execute(FORGET_MEMBERS, {"customer_ids": sorted(customer_ids)})
+    return gone.rowcount

@@ -1,0 +1,175 @@
+"""What each order has booked, and the awards behind it."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import to_json
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.loyalty.orders import AwardSnapshot, LineState, OrderState
+from shared import db
+
+LOAD_ORDERS = text("""
+    SELECT order_id, customer_id, revision, type, event_time, store, verdict, lines, earned_in
+    FROM order_state
+    WHERE order_id = ANY(CAST(:order_ids AS text[]))
+""")
+# Only from the revision that was read: another partition may have brought one meanwhile.
+SAVE_ORDERS = text("""
+    UPDATE order_state
+    SET customer_id = new.customer_id, revision = new.revision, type = new.type,
+        event_time = new.event_time, store = new.store, verdict = new.verdict,
+        lines = new.lines, earned_in = new.earned_in
+    FROM unnest(
+        CAST(:order_id AS text[]), CAST(:customer_id AS text[]), CAST(:revision AS bigint[]),
+        CAST(:type AS text[]), CAST(:event_time AS timestamptz[]), CAST(:store AS text[]),
+        CAST(:verdict AS text[]), CAST(:lines AS jsonb[]), CAST(:earned_in AS uuid[]),
+        CAST(:revision_before AS bigint[])
+    ) AS new (
+        order_id, customer_id, revision, type, event_time, store, verdict, lines, earned_in,
+        revision_before
+    )
+    WHERE order_state.order_id = new.order_id AND order_state.revision = new.revision_before
+""")
+ORDER_STATE = (
+    "order_id",
+    "customer_id",
+    "revision",
+    "type",
+    "event_time",
+    "store",
+    "verdict",
+    "lines",
+    "earned_in",
+)
+MOVED = (*ORDER_STATE, "revision_before")
+AWARD_SNAPSHOT = (
+    "order_id",
+    "revision",
+    "line_id",
+    "rule_id",
+    "rule_version",
+    "basis_minor",
+    "points",
+    "inputs",
+)
+FORGET_CUSTOMERS = text("""
+    UPDATE order_state SET customer_id = NULL, verdict = 'erased'
+    WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
+""")
+# The decision in force is the latest on the line.
+LIST_AWARDS = text("""
+    SELECT DISTINCT ON (line_id) line_id, rule_id, rule_version, inputs
+    FROM award_snapshot
+    WHERE order_id = :order_id
+    ORDER BY line_id, revision DESC
+""")
+
+
+class OrderMoved(Exception):
+    """Another partition brought a revision of an order while this batch was in hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Which rule decided on a line, and on what."""
+
+    line_id: str
+    rule_id: str
+    rule_version: int
+    inputs: dict[str, Any]
+
+
+async def load(conn: AsyncConnection, order_ids: Collection[str]) -> dict[str, OrderState]:
+    """The orders known so far, by id."""
+    rows = await conn.execute(LOAD_ORDERS, {"order_ids": sorted(order_ids)})
+    return {
+        row[0]: OrderState(
+            order_id=row[0],
+            customer_id=row[1],
+            revision=row[2],
+            type=row[3],
+            time=row[4],
+            store=row[5],
+            verdict=row[6],
+            lines=_lines(row[7]),
+            earned_in=row[8],
+        )
+        for row in rows
+    }
+
+
+async def save(
+    conn: AsyncConnection, before: Mapping[str, OrderState], states: Collection[OrderState]
+) -> None:
+    """Write the orders; an error if one is no longer, or no longer not there, as in `before`."""
+    new = [_row(state) for state in states if state.order_id not in before]
+    moved = [
+        (*_row(state), before[state.order_id].revision)
+        for state in states
+        if state.order_id in before
+    ]
+    if new:
+        await db.copy_rows(conn, "order_state", ORDER_STATE, new)
+    if moved:
+        columns = map(list, zip(*moved, strict=True))
+        saved = await conn.execute(SAVE_ORDERS, dict(zip(MOVED, columns, strict=True)))
+        if saved.rowcount != len(moved):
+            raise OrderMoved
+
+
+async def keep_awards(conn: AsyncConnection, awards: Collection[AwardSnapshot]) -> None:
+    """Append decisions. The lines of one order share their inputs, written out once."""
+    if not awards:
+        return
+    inputs = {id(award.inputs): to_json(award.inputs).decode() for award in awards}
+    rows = [
+        (
+            award.order_id,
+            award.revision,
+            award.line_id,
+            award.rule.id,
+            award.rule.version,
+            award.basis_minor,
+            award.points,
+            inputs[id(award.inputs)],
+        )
+        for award in awards
+    ]
+    await db.copy_rows(conn, "award_snapshot", AWARD_SNAPSHOT, rows)
+
+
+async def list_decisions(conn: AsyncConnection, order_id: str) -> dict[str, Decision]:
+    """The decision in force on each line of an order."""
+    rows = await conn.execute(LIST_AWARDS, {"order_id": order_id})
+    return {
+        line_id: Decision(line_id, rule_id, rule_version, inputs)
+        for line_id, rule_id, rule_version, inputs in rows
+    }
+
+
+async def forget(conn: AsyncConnection, customer_ids: Collection[str]) -> int:
+    """Take the customers' names from their orders; how many there were."""
+    done = await conn.execute(FORGET_CUSTOMERS, {"customer_ids": sorted(customer_ids)})
+    return done.rowcount
+
+
+def _row(state: OrderState) -> tuple[Any, ...]:
+    """In the order of ORDER_STATE."""
+    return (
+        state.order_id,
+        state.customer_id,
+        state.revision,
+        state.type,
+        state.time,
+        state.store,
+        state.verdict,
+        to_json(state.lines).decode(),
+        state.earned_in,
+    )
+
+
+def _lines(booked: dict[str, list[int]]) -> dict[str, LineState]:
+    return {line_id: LineState(*line) for line_id, line in booked.items()}

@@ -1,0 +1,123 @@
+"""Loyalty's tables: the schema's one truth, which the migrations are checked against.
+
+No foreign keys: their triggers run for each row and cost the ledger most of its speed. A
+posting is inserted by the function that inserts its journal, and nothing is ever deleted.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+METADATA = MetaData()
+
+# The one link between a person and the books. The account's id is drawn at random, so that
+# nothing leads back from it once this row is gone.
+MEMBER = Table(
+    "member",
+    METADATA,
+    Column("customer_id", Text, primary_key=True),
+    Column("account_id", Uuid, nullable=False, server_default=text("gen_random_uuid()")),
+    Column("joined_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    UniqueConstraint("account_id"),
+)
+
+# The ledger's sums for each account, kept with it; `version` counts the account's journals.
+BALANCE = Table(
+    "balance",
+    METADATA,
+    Column("account_id", Uuid, primary_key=True),
+    Column("pending", BigInteger, nullable=False, server_default=text("0")),
+    Column("active", BigInteger, nullable=False, server_default=text("0")),
+    Column("reserved", BigInteger, nullable=False, server_default=text("0")),
+    Column("version", BigInteger, nullable=False, server_default=text("0")),
+    CheckConstraint("pending >= 0 AND reserved >= 0", name="balance_not_below_zero"),
+    postgresql_with={"fillfactor": "70"},
+)
+
+# Append-only: the service's own role may not update or delete. The id is derived from the
+# business key and led by the event's time (`ledger.journal_id`).
+JOURNAL = Table(
+    "journal",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("account_id", Uuid, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("event_time", DateTime(timezone=True), nullable=False),
+    Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("cause_source", Text, nullable=False),
+    Column("cause_id", Text, nullable=False),
+    Column("cause_topic", Text, nullable=False),
+    Column("cause_partition", Integer, nullable=False),
+    Column("cause_offset", BigInteger, nullable=False),
+    # The business key, unique for ever; it leads with what a reader asks for.
+    UniqueConstraint("document", "source", "revision", "kind", name="journal_business_key"),
+    Index("journal_account", "account_id", "id"),
+    Index("journal_cause", "cause_id", "cause_source"),
+)
+
+# Append-only. `account_id` is the member's on either side; a programme's account needs no id.
+# `debit` and `credit` are `ledger.AccountKind`. Columns stand in the order that packs best.
+POSTING = Table(
+    "posting",
+    METADATA,
+    Column("journal_id", Uuid, primary_key=True),
+    Column("account_id", Uuid, nullable=False),
+    Column("points", BigInteger, nullable=False),
+    Column("position", Integer, primary_key=True),
+    Column("debit", SmallInteger, nullable=False),
+    Column("credit", SmallInteger, nullable=False),
+    Column("line", Text, nullable=False),
+    CheckConstraint("points > 0", name="posting_moves_points"),
+    CheckConstraint("debit <> credit", name="posting_has_two_sides"),
+)
+
+# Append-only: what was decided, by which rule, on which inputs. A later decision on the same
+# line (its price was changed) is another row, under its own revision.
+AWARD_SNAPSHOT = Table(
+    "award_snapshot",
+    METADATA,
+    Column("order_id", Text, primary_key=True),
+    Column("revision", BigInteger, primary_key=True),
+    Column("line_id", Text, primary_key=True),
+    Column("rule_id", Text, primary_key=True),
+    Column("rule_version", Integer, nullable=False),
+    Column("basis_minor", BigInteger, nullable=False),
+    Column("points", BigInteger, nullable=False),
+    Column("inputs", JSONB, nullable=False),
+    Column("decided_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+)
+
+# Each order at the last revision seen. `lines` is {line_id: [basis_minor, awarded, pending,
+# active]}: one row for an order of any length, read and written whole.
+ORDER_STATE = Table(
+    "order_state",
+    METADATA,
+    Column("order_id", Text, primary_key=True),
+    Column("customer_id", Text),  # null: erased
+    Column("revision", BigInteger, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("event_time", DateTime(timezone=True), nullable=False),
+    Column("store", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("earned_in", Uuid),
+    Column("lines", JSONB, nullable=False),
+    # No index on what changes with each revision: such an update would rewrite every index.
+    Index("order_state_customer", "customer_id"),
+    postgresql_with={"fillfactor": "70"},
+)

@@ -1,0 +1,1 @@
+"""Loyalty's promises, tested through its public doors: events in, HTTP and events out."""

@@ -1,0 +1,231 @@
+"""The fold: whatever happens to an order, and in whatever order it is told."""
+
+from collections import Counter
+from uuid import NAMESPACE_OID, uuid5
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.loyalty import orders
+from services.loyalty.ledger import Account, AccountKind
+from services.loyalty.orders import Known
+from services.loyalty.tests.conftest import STORES
+from services.loyalty.tests.shop import Order, histories, line
+from shared.errors import Reject
+
+FAST = settings(derandomize=True, deadline=None, max_examples=100)
+
+
+class Books:
+    """What the store would keep, in memory."""
+
+    def __init__(self) -> None:
+        self.orders, self.accounts, self.journals, self.facts = {}, {}, [], []
+
+    def give(self, events, people=None):
+        judged = orders.judge(events, STORES)
+        for owner in orders.owners_of(self.orders, judged).values():
+            self.accounts.setdefault(owner, Account(owner, uuid5(NAMESPACE_OID, owner)))
+        out = orders.fold(Known(self.orders, self.accounts, people or {}), judged, "EUR")
+        self.orders |= out.orders
+        self.accounts |= out.accounts
+        self.journals += out.journals
+        self.facts += out.facts
+        return self
+
+    def booked(self):
+        return {
+            id_: {name: (one.pending, one.active) for name, one in state.lines.items()}
+            for id_, state in self.orders.items()
+        }
+
+    def sums(self):
+        """Every account of the ledger from its postings, by customer or programme."""
+        held = Counter()
+        for journal in self.journals:
+            for posting in journal.postings:
+                for kind, points in ((posting.debit, -1), (posting.credit, 1)):
+                    owner = journal.account_id if kind < AccountKind.ISSUED else None
+                    held[owner, kind] += points * posting.points
+        return held
+
+
+def kinds(books):
+    return [(journal.kind, journal.points) for journal in books.journals]
+
+
+def test_points_are_pending_when_paid_and_active_when_delivered():
+    books = Books().give(Order().life())
+
+    assert kinds(books) == [("earn", 10), ("activate", 10)]
+    assert books.accounts["ada"].active == 10
+
+
+def test_an_order_first_seen_delivered_earns_and_activates_at_once():
+    books = Books().give(Order().life()[3:])
+
+    assert kinds(books) == [("earn", 10), ("activate", 10)]
+
+
+def test_a_cancelled_order_gives_back_what_was_pending():
+    order = Order()
+    cancelled = order.every(cancelled="all").event("order.cancelled", 3)
+
+    books = Books().give([*order.life()[:2], cancelled])
+
+    assert kinds(books) == [("earn", 10), ("reverse", 10)]
+    assert books.accounts["ada"].pending == 0
+
+
+def test_an_order_cancelled_by_a_shop_that_counts_no_pieces_is_cancelled_whole():
+    order = Order()
+
+    books = Books().give([*order.life()[:2], order.event("order.cancelled", 3)])
+
+    assert books.accounts["ada"].pending == 0
+
+
+def test_points_already_spent_leave_a_debt():
+    delivered = Order().every(delivered="all")
+    books = Books().give(delivered.life())
+    spent = books.accounts["ada"]
+    books.accounts["ada"] = Account("ada", spent.account_id, active=2)
+
+    books.give([delivered.every(returned="all").event("order.returned", 5)])
+
+    assert books.accounts["ada"].active == -8
+
+
+def test_a_dearer_order_earns_the_difference():
+    order = Order()
+    dearer = Order(lines=(line("1", 1000), line("2", 250)))
+
+    books = Books().give([order.event("order.paid", 1), dearer.event("order.changed", 2)])
+
+    assert kinds(books) == [("earn", 10), ("earn", 2)]
+
+
+def test_a_delivery_that_was_none_makes_the_points_pending_again():
+    order = Order()
+    delivered = order.every(delivered="all").event("order.delivered", 2)
+
+    books = Books().give([delivered, order.event("order.shipped", 3)])
+
+    account = books.accounts["ada"]
+    assert (account.pending, account.active) == (10, 0)
+
+
+def test_an_order_that_turns_out_to_be_a_test_takes_everything_back():
+    order = Order()
+
+    books = Books().give([order.event("order.paid", 1), order.event("order.changed", 2, test=True)])
+
+    assert books.accounts["ada"].pending == 0
+    assert books.orders["o1"].verdict == "test_order"
+
+
+def test_an_order_id_of_another_customer_is_refused_by_name():
+    books = Books().give([Order().event("order.paid", 1)])
+
+    with pytest.raises(Reject, match="another customer"):
+        books.give([Order(customer="bob").event("order.paid", 1)])
+
+
+def test_another_id_of_the_same_person_may_carry_the_order_on():
+    books = Books().give(Order(customer="anon:1").life()[:2])
+
+    books.give(Order(customer="ada").life()[3:], {"anon:1": ("ada", "anon:1")})
+
+    assert books.accounts["anon:1"].active == 10
+    assert "ada" not in books.accounts
+
+
+def test_a_guests_order_goes_to_whoever_claims_it():
+    books = Books().give(Order(customer="guest:o1").life()[:2])
+
+    books.give(Order(customer="ada").life()[3:])
+
+    assert books.accounts["ada"].active == 10
+
+
+def test_a_retry_names_the_same_journals_and_facts():
+    first, second = Books().give(Order().life()), Books().give(Order().life())
+
+    assert [j.id for j in first.journals] == [j.id for j in second.journals]
+    assert [f.id for f in first.facts] == [f.id for f in second.facts]
+    assert len({j.id for j in first.journals}) == 2
+
+
+def test_journals_sort_as_they_happened():
+    books = Books().give(Order().life()[3:])
+
+    assert books.journals == sorted(books.journals, key=lambda journal: journal.id)
+
+
+@given(histories(), st.randoms(use_true_random=False))
+@FAST
+def test_revisions_in_any_order_with_gaps_and_repeats_end_in_the_last_ones_state(history, random):
+    told = [e for e in history[:-1] if random.random() < 0.7] + [history[-1]]
+    told += [e for e in told if random.random() < 0.3]
+    random.shuffle(told)
+
+    assert Books().give(told).booked() == Books().give(history[-1:]).booked()
+
+
+@given(histories(), histories("o2"), histories("o3", "bob"), st.data())
+@FAST
+def test_any_cutting_of_a_stream_ends_in_the_same_books(one, two, three, data):
+    stream = sorted([*one, *two, *three], key=lambda event: event.data.revision)
+    whole = Books().give(stream)
+    cut = Books()
+    while stream:
+        size = data.draw(st.integers(1, len(stream)))
+        cut.give(stream[:size])
+        stream = stream[size:]
+
+    assert cut.orders == whole.orders
+    assert cut.accounts == whole.accounts
+    assert cut.journals == whole.journals
+    assert cut.facts == whole.facts
+
+
+@given(histories(), histories("o2"))
+@FAST
+def test_balances_are_the_postings_and_the_books_sum_to_zero(one, two):
+    books = Books().give([*one, *two])
+
+    held, account = books.sums(), books.accounts["ada"]
+    assert sum(held.values()) == 0
+    assert account.pending == held[account.account_id, AccountKind.PENDING]
+    assert account.active == held[account.account_id, AccountKind.ACTIVE]
+    lines = [one for state in books.orders.values() for one in state.lines.values()]
+    assert account.pending == sum(one.pending for one in lines)
+    assert account.active == sum(one.active for one in lines)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9_999), st.integers(1, 4)), min_size=1, max_size=6),
+    st.randoms(use_true_random=False),
+    st.sampled_from(({"returned"}, {"refunded_minor"}, {"returned", "refunded_minor"})),
+)
+@FAST
+def test_a_full_refund_in_any_order_of_lines_gives_back_what_was_earned(parts, random, told):
+    order = Order(lines=tuple(line(str(n), t, q) for n, (t, q) in enumerate(parts)))
+    books = Books().give(order.life())
+    earned = books.accounts["ada"].active
+    order = order.every(shipped="all", delivered="all")
+    pieces = [each.line_id for each in order.lines for _ in range(each.quantity)]
+    random.shuffle(pieces)
+    gone = Counter()
+    for revision, name in enumerate(pieces, start=5):
+        one = next(each for each in order.lines if each.line_id == name)
+        gone[name] += 1
+        refunded_minor = one.total_minor * gone[name] // one.quantity
+        change = {"refunded_minor": refunded_minor, "returned": gone[name]}
+        order = order.change(name, **{key: change[key] for key in told})
+        books.give([order.event("order.returned", revision)])
+
+    assert earned == sum(total for total, _ in parts) // 100
+    assert books.accounts["ada"].active == 0
+    assert sum(points for kind, points in kinds(books) if kind == "reverse") == earned

@@ -1,0 +1,35 @@
+"""Every statement has an index; the tables are what the migrations make."""
+
+from sqlalchemy import text
+
+from services.loyalty.__main__ import SERVICE
+from services.loyalty.store import books, hot, journals, members, orders
+from shared import migrate
+from shared.testing_sql import explain, statements, walks
+
+STATEMENTS = statements(journals, members, orders)
+STATEMENTS |= {
+    "hot.GET_BALANCE": text(hot.GET_BALANCE),
+    "hot.GET_OWN_BALANCE": text(hot.GET_OWN_BALANCE),
+}
+# Sums over the whole ledger read the whole ledger.
+BOOKS = {
+    name: text(getattr(books, name).replace(":", r"\:"))
+    for name in ("SUM_POSTINGS", "SUM_BALANCES", "COMPARE")
+}
+
+
+async def test_no_statement_walks_a_table(door):
+    walked = {name: await walks(door.engine, STATEMENTS[name]) for name in STATEMENTS}
+
+    assert len(STATEMENTS) > 10
+    assert {name: what for name, what in walked.items() if what} == {}
+
+
+async def test_the_books_are_right_sql(door):
+    for statement in BOOKS.values():
+        assert await explain(door.engine, statement)
+
+
+async def test_the_tables_are_what_the_migrations_make(door):
+    await migrate.check(door.world.settings, SERVICE.migrations, SERVICE.metadata)

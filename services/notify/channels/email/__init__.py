@@ -1,0 +1,1 @@
+"""Email: MIME messages, handed over by SMTP."""
