@@ -1,20 +1,19 @@
-"""`python -m stack up | down | status | logs`."""
+"""`python -m stack up | down | status | logs`, and the commands of `runs_cli`."""
 
 import contextlib
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from stack.errors import StackError
+from stack import runs_cli
 from stack.ports import DEFAULTS, SERVICES
 from stack.settings import StackSettings
+from stack.show import console, explained, say
 from stack.supervisor import Supervisor
 
 POLL_S = 0.3
@@ -26,31 +25,10 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(highlight=False)
 
 
 def _home() -> Path:
     return StackSettings().stack_dir
-
-
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    """A failure that we know is one message, not a traceback."""
-    try:
-        yield
-    except StackError as error:
-        console.print(str(error), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from None
-    except PermissionError as error:
-        advice = "another user's? Use that account, or set REGULARS_STACK_DIR to a folder of yours."
-        console.print(
-            f"{error.filename}: no permission; {advice}", style="red", markup=False, soft_wrap=True
-        )
-        raise typer.Exit(1) from None
-
-
-def _say(step: str) -> None:
-    console.print(f"[dim]{step} ...[/dim]")
 
 
 @cli.command()
@@ -73,9 +51,9 @@ def up(
     services = () if infra else tuple(only or SERVICES)
     supervisor = Supervisor(_home())
     began = time.monotonic()
-    with _explained():
+    with explained():
         try:
-            supervisor.up(_say, services=services, clock=clock)
+            supervisor.up(say, services=services, clock=clock)
         except KeyboardInterrupt:
             console.print("Interrupted; stopping what was started.")
             supervisor.down()
@@ -93,7 +71,7 @@ def down(
 ) -> None:
     """Stop all of it; the data stay for the next `up`."""
     supervisor = Supervisor(_home())
-    with _explained():
+    with explained():
         ran = supervisor.down()
         if erase:
             supervisor.erase()
@@ -104,7 +82,7 @@ def down(
 def status() -> None:
     """Show each part; exit code 1 unless all are running."""
     supervisor = Supervisor(_home())
-    with _explained():
+    with explained():
         whole = _print_status(supervisor)
     raise typer.Exit(0 if whole else 1)
 
@@ -159,6 +137,8 @@ def _print_status(supervisor: Supervisor) -> bool:
     console.print(table)
     return all(row.state == "running" for row in rows)
 
+
+runs_cli.register(cli)
 
 if __name__ == "__main__":
     cli()

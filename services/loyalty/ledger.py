@@ -136,5 +136,5 @@ def book(account: Account, journal: Journal) -> Account:
     if max(pending, abs(active), reserved) > POINTS_MAX:
         raise Reject(f"the account would hold over {POINTS_MAX} points; check the order's amounts")
     return replace(
-        account, pending=pending, active=active, reserved=reserved, version=account.version
+        account, pending=pending, active=active, reserved=reserved, version=account.version + 1
     )

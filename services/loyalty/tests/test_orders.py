@@ -1,6 +1,7 @@
 """The fold: whatever happens to an order, and in whatever order it is told."""
 
 from collections import Counter
+from dataclasses import replace
 from uuid import NAMESPACE_OID, uuid5
 
 import pytest
@@ -155,6 +156,16 @@ def test_a_retry_names_the_same_journals_and_facts():
     assert [j.id for j in first.journals] == [j.id for j in second.journals]
     assert [f.id for f in first.facts] == [f.id for f in second.facts]
     assert len({j.id for j in first.journals}) == 2
+
+
+def test_every_business_key_names_its_own_journal():
+    paid = [Order("o1").event("order.paid", 1), Order("o2").event("order.paid", 1)]
+    dearer = Order("o1", lines=(line("1", 2000),)).event("order.changed", 2)
+
+    books = Books().give([*paid, replace(dearer, time=paid[0].time)])
+
+    assert len({journal.id for journal in books.journals}) == 3
+    assert books.accounts["ada"].version == 3
 
 
 def test_journals_sort_as_they_happened():

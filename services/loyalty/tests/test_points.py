@@ -92,6 +92,27 @@ def test_what_is_kept_only_falls_and_ends_at_nothing(earned, quantity, steps, pr
     assert points.kept(earned, line("1", price, quantity, refunded_minor=price)) == 0
 
 
+@pytest.mark.parametrize(
+    ("counts", "kept"),
+    [
+        ({"returned": 1}, 50),
+        ({"cancelled": 1, "returned": 1}, 0),
+        ({"refunded_minor": 1_000}, 90),
+        ({"returned": 1, "refunded_minor": 1_000}, 50),
+        ({"returned": 1, "refunded_minor": 6_000}, 40),
+        ({"refunded_minor": 99_000}, 0),
+    ],
+)
+def test_of_pieces_and_money_taken_back_the_larger_share_counts(counts, kept):
+    assert points.kept(100, line("1", 10_000, 2, **counts)) == kept
+
+
+@given(st.permutations([line("1", 1_050), line("2", 1_050), line("3", 1_099), line("4", -120)]))
+@FAST
+def test_how_the_lines_stand_changes_nothing(lines):
+    assert awarded(*lines) == {"1": 10, "2": 9, "3": 11, "4": 0}
+
+
 def judge(type_, **more):
     customer = more.pop("customer", "ada")
     lines = more.pop("lines", (line(),))

@@ -179,6 +179,21 @@ async def test_an_order_that_another_partition_moves_meanwhile_is_read_again(doo
     await balanced(ask)
 
 
+async def test_two_batches_of_one_customer_at_once_add_up(door, ask):
+    await door.give(*Order("o1").life())
+    handle = door.service.handler.handle
+
+    async with door.engine.begin() as conn:
+        await handle(conn, Order("o2").life(), door.world)
+        late = asyncio.create_task(door.give(*Order("o3").life()))
+        while not await door.query("SELECT 1 FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await late
+
+    assert await purse(ask) == (0, 30)
+    await balanced(ask)
+
+
 async def test_an_order_of_thousands_of_lines_is_exact(door, ask):
     lines = tuple(line(f"{n:04}", 99) for n in range(2_000))
 

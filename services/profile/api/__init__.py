@@ -1,0 +1,1 @@
+"""Profile's routes, a file for each resource."""

@@ -1,0 +1,1 @@
+"""Profile's SQL: one function for each statement, `conn` first; hot reads in `hot`."""

@@ -1,0 +1,1 @@
+"""Profile's promises, against real PostgreSQL."""
