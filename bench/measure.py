@@ -39,7 +39,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 def infra(**postgres: str) -> Iterator[Infra]:
     """Kafka and PostgreSQL of the measurement's own, erased at the end."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
-    with for_this_run(FOLDER, postgres_settings=postgres) as own:
+    with for_this_run(FOLDER / "runs", postgres_settings=postgres) as own:
         yield own
 
 

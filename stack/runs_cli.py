@@ -1,6 +1,7 @@
 """`python -m stack demo | replay | simulate | where`: the long runs, and one order's trace."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -66,25 +67,12 @@ def replay_file(
 ) -> None:
     """Send a real store's history through the same door, and compare what came of it."""
     with explained():
-        read_as = Mapping.load(
-            mapping,
-            column or (),
-            delimiter="\t" if delimiter == "\\t" else delimiter,
-            encoding=encoding,
-            date_format=date_format,
-            decimal=decimal,
-            zone=zone,
-            currency=currency,
-        )
-        plan = replays.Plan(
-            path,
-            read_as,
-            limit=limit,
-            clock=clock,
-            keep=keep,
-            fingerprint=fingerprint,
-            per_second=per_second,
-        )
+        tab = "\t" if delimiter == "\\t" else delimiter
+        text = {"delimiter": tab, "encoding": encoding, "date_format": date_format}
+        money = {"decimal": decimal, "zone": zone, "currency": currency}
+        read_as = Mapping.load(mapping, column or (), **text, **money)
+        pace = replays.Plan(path, read_as, limit=limit, per_second=per_second)
+        plan = replace(pace, clock=clock, keep=keep, fingerprint=fingerprint)
         good = replays.run(plan, _home() / "replay")
     raise typer.Exit(0 if good else 1)
 

@@ -11,7 +11,6 @@ from services.loyalty.ledger import Account, Journal
 from services.loyalty.points import Rule
 from shared.events import codec
 from shared.events.envelope import Event
-from shared.events.fields import Balance
 from shared.events.loyalty import PointsActivated, PointsEarned, PointsReversed
 
 SOURCE = "regulars/loyalty"
@@ -24,9 +23,11 @@ def announce(journal: Journal, account: Account, rule: Rule, earned_in: UUID | N
         "customer_id": account.customer_id,
         "journal_id": str(journal.id),
         "points": journal.points,
-        "balance": Balance(
-            active=account.active, pending=account.pending, reserved=account.reserved
-        ),
+        "balance": {
+            "active": account.active,
+            "pending": account.pending,
+            "reserved": account.reserved,
+        },
         "order_id": order.order_id,
         "order_revision": order.revision,
         "store": order.store,

@@ -12,7 +12,7 @@ database refuses, not a second effect.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from hashlib import blake2b
@@ -135,6 +135,5 @@ def book(account: Account, journal: Journal) -> Account:
     assert reserved >= 0, "no reservation frees more than it holds"
     if max(pending, abs(active), reserved) > POINTS_MAX:
         raise Reject(f"the account would hold over {POINTS_MAX} points; check the order's amounts")
-    return replace(
-        account, pending=pending, active=active, reserved=reserved, version=account.version + 1
-    )
+    version = account.version + 1
+    return Account(account.customer_id, account.account_id, pending, active, reserved, version)

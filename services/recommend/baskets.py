@@ -1,9 +1,10 @@
 """What an order counts for: the products that are bought, and how often.
 
 Only lines of kind `product` count, with what is left of them: what was cancelled or
-returned is taken out, for it says more against the pair than for it. Test orders count for
-nothing. An order is its newest snapshot, by (revision, time, source, id); a change is the
-difference to the one before, so it does not matter which revisions were seen on the way.
+returned is taken out, for it says more against the pair than for it. `order.cancelled`
+without any count of pieces cancels the whole order. Test orders count for nothing. An order
+is its newest snapshot, by (revision, time, source, id); a change is the difference to the
+one before, so it does not matter which revisions were seen on the way.
 
 At most the PAIRED_MAX products with the highest amounts of an order make pairs: an order
 of a thousand lines would make half a million, and a warehouse's order says little about taste.
@@ -87,7 +88,8 @@ def basket_of(event: Event) -> Basket:
     amounts: dict[str, int] = {}
     units: dict[str, int] = {}
     skus: dict[str, str] = {}
-    for line in () if order.test else order.lines:
+    whole = event.type == "order.cancelled" and not any(line.cancelled for line in order.lines)
+    for line in () if order.test or whole else order.lines:
         left = line.quantity - line.cancelled - line.returned
         product_id = line.product_id
         if left <= 0 or product_id is None or line.kind != "product":

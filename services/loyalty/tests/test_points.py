@@ -107,10 +107,10 @@ def test_of_pieces_and_money_taken_back_the_larger_share_counts(counts, kept):
     assert points.kept(100, line("1", 10_000, 2, **counts)) == kept
 
 
-@given(st.permutations([line("1", 1_050), line("2", 1_050), line("3", 1_099), line("4", -120)]))
+@given(st.permutations([line("1", 1_050), line("2", 1_050), line("3", 1_099)]))
 @FAST
 def test_how_the_lines_stand_changes_nothing(lines):
-    assert awarded(*lines) == {"1": 10, "2": 9, "3": 11, "4": 0}
+    assert awarded(*lines) == {"1": 10, "2": 11, "3": 10}
 
 
 def judge(type_, **more):

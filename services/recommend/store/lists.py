@@ -64,6 +64,16 @@ SETTLE = text("""
     FROM built
     WHERE popularity.product_id = built.product_id
 """)
+# What was all taken back leaves no row, whether it was ever counted or not.
+FORGET_NOTHINGS = text("""
+    WITH nothing AS (
+        DELETE FROM popularity
+        WHERE product_id = ANY(CAST(:product_ids AS text[])) AND stale_since IS NULL
+            AND orders = 0 AND units = 0 AND views = 0
+        RETURNING product_id
+    )
+    DELETE FROM also_bought USING nothing WHERE also_bought.product_id = nothing.product_id
+""")
 COUNT_STALE = text("""
     SELECT count(*), min(stale_since) FROM popularity WHERE stale_since <= now()
 """)
@@ -104,6 +114,7 @@ async def save(conn: AsyncConnection, built: Sequence[AlsoBought]) -> None:
 async def settle(conn: AsyncConnection, seen: Mapping[str, int]) -> None:
     """These lists know all, but for products that have changed since they were `seen`."""
     await conn.execute(SETTLE, {"product_ids": list(seen), "changes": list(seen.values())})
+    await conn.execute(FORGET_NOTHINGS, {"product_ids": list(seen)})
 
 
 async def count_stale(conn: AsyncConnection) -> Backlog:

@@ -52,17 +52,15 @@ async def test_shared_rows_are_locked_in_key_order(door):
     """Both batches have met rows of the other's when the row between them is let go."""
     await door.give(*[order(f"o{n}", "ada", *PRODUCTS[n : n + 2]) for n in range(0, 40, 2)])
 
-    async def work(worker, number):
+    async def work(worker):
+        products = random.Random(worker).sample(PRODUCTS, 40)
         async with door.engine.begin() as conn:
-            events = [
-                order(f"x{worker}", f"w{worker}", *random.Random(number).sample(PRODUCTS, 40))
-            ]
-            await handlers.handle(conn, events, door.world)
+            await handlers.handle(conn, [order(f"x{worker}", "bob", *products)], door.world)
 
     async with door.engine.begin() as conn:
         await conn.execute(HOLD, {"product_id": sorted(PRODUCTS)[20]})
-        both = [asyncio.create_task(work(worker, worker)) for worker in range(2)]
-        while len(await door.query(WAITING)) < 2:
+        both = [asyncio.create_task(work(worker)) for worker in range(2)]
+        while len(await door.query(WAITING)) < 2:  # noqa: ASYNC110  only the database knows
             await asyncio.sleep(0.01)
     await asyncio.gather(*both)
 

@@ -55,6 +55,7 @@ async def test_a_cancelled_order_takes_its_pairs_away(door, tell, ask):
 
     assert [item["product_id"] for item in before["items"]] == ["p2"]
     assert (await ask("/v1/products/p1/also-bought"))["items"] == []
+    assert await door.query("SELECT 1 FROM popularity, also_bought") == []
 
 
 async def test_of_a_huge_order_only_the_dearest_lines_make_pairs(door, tell, ask):

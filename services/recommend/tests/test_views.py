@@ -125,6 +125,14 @@ async def test_a_test_order_counts_nowhere(door, ask):
     assert await door.query("SELECT 1 FROM purchase") == []
 
 
+async def test_an_order_cancelled_without_counts_counts_for_nothing(door, ask):
+    await door.give(order("o1", "ada", "p1", "p2"))
+    await door.give(order("o1", "ada", "p1", "p2", revision=2, type_="order.cancelled"))
+
+    assert (await ask("/v1/orders/o1"))["products"] == []
+    assert {(row.orders, row.units) for row in await popular(door)} == {(0, 0)}
+
+
 async def test_an_order_that_turns_out_a_test_is_taken_out(door):
     await door.give(order("o1", "ada", "p1", "p2"))
     await door.give(order("o1", "ada", "p1", "p2", revision=2, test=True))
