@@ -15,12 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from stack import programs
 from stack.databases import ServiceDatabase, create_service_database, drop_database
 from stack.infra import Infra, for_this_run
 from stack.ports import scratch
 from stack.programs import Sink
+
+# No time limits: machines are shared and noisy, and a slow example is no wrong one.
+settings.register_profile(
+    "regulars", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("regulars")
 
 RUNS = Path(__file__).parent / ".stack" / "test"
 

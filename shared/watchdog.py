@@ -10,14 +10,17 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared import db, metrics
 from shared.errors import Fatal
+from shared.kafka import client_options
 from shared.positions import Position
+from shared.settings import Settings
 
 WATCH_INTERVAL_S = 5.0
+UNKNOWN = -1
 
 
 class Stalled(Fatal):
@@ -29,6 +32,7 @@ class Watched(Protocol):
 
     kafka: Any
     engine: AsyncEngine
+    settings: Settings
     progress_at: float
     stall_timeout_s: float
 
@@ -49,13 +53,34 @@ async def watch(consumer: Watched) -> None:
         except Exception as error:
             if not db.passes(error):
                 raise
-            consumer.progress_at = time.monotonic()  # they do not answer: that is no stall
-            continue
+            behind = UNKNOWN
+            if not await _answer(consumer):
+                consumer.progress_at = time.monotonic()  # they are away: that is no stall
+                continue
         stalled_s = time.monotonic() - consumer.progress_at
         if behind == 0:
             consumer.progress_at = time.monotonic()
         elif stalled_s > consumer.stall_timeout_s:
-            raise Stalled(f"no progress for {stalled_s:.0f} s with {behind} records to go")
+            raise Stalled(
+                f"no progress for {stalled_s:.0f} s, {behind} records to go (-1: unknown)"
+            )
+
+
+async def _answer(consumer: Watched) -> bool:
+    """Whether Kafka and PostgreSQL answer a client that is not stuck: a fresh one."""
+    fresh = AIOKafkaConsumer(**client_options(consumer.settings))
+    try:
+        async with asyncio.timeout(WATCH_INTERVAL_S):
+            await fresh.start()
+            async with consumer.engine.connect() as conn:
+                await conn.exec_driver_sql("SELECT 1")
+    except Exception as error:
+        if not db.passes(error):
+            raise
+        return False
+    finally:
+        await fresh.stop()
+    return True
 
 
 async def lag(consumer: Watched) -> int:

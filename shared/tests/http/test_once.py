@@ -128,11 +128,11 @@ async def test_an_effect_and_its_audit_row_commit_together(api):
 
 
 async def test_time_up_rolls_back_whole_and_the_key_is_free_again(make_api):
-    async with make_api(request_max_s=0.3) as api, api.client as client:
+    async with make_api(request_max_s=2) as api, api.client as client:
         headers = keyed(api.key("profile:write"))
 
         late = await client.post(
-            "/v1/visits/ada", json={"visits": 1, "wait_ms": 2_000}, headers=headers
+            "/v1/visits/ada", json={"visits": 1, "wait_ms": 4_000}, headers=headers
         )
         done = await client.post("/v1/visits/ada", json={"visits": 1}, headers=headers)
 
