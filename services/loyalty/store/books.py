@@ -10,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-TIMEOUT_S = 60
+TIMEOUT_S = 60  # of one statement; a request over HTTP is cut off earlier, by its own limit
 
 LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('loyalty reconciliation'))"
 SUM_POSTINGS = """

@@ -15,7 +15,7 @@ from services.loyalty.tests.conftest import STORES
 from services.loyalty.tests.shop import Order, histories, line
 from shared.errors import Reject
 
-FAST = settings(derandomize=True, deadline=None, max_examples=100)
+FAST = settings(derandomize=True, deadline=None, max_examples=60)
 
 
 class Books:
