@@ -28,7 +28,7 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRa
 from shared import db, metrics, positions, watchdog
 from shared.batch import Batches
 from shared.errors import Fatal
-from shared.kafka import client_options
+from shared.kafka import client_options, rebalance_timeout_ms
 from shared.message import Message
 from shared.positions import Fenced, Gap, Position
 from shared.relay import Relay
@@ -52,6 +52,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self.positions: dict[TopicPartition, Position] = {}
         self.progress_at = time.monotonic()
         self.healthy = True  # false while a batch is being retried
+        self.joined = False  # false while the group shares out its partitions
         self._generation = 0
         self._in_hand = asyncio.Lock()
         self._hinted_at = 0.0
@@ -64,7 +65,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
             session_timeout_ms=self.settings.kafka_session_timeout_ms,
             heartbeat_interval_ms=min(3_000, self.settings.kafka_session_timeout_ms // 4),
-            rebalance_timeout_ms=2 * self.settings.kafka_session_timeout_ms,
+            rebalance_timeout_ms=rebalance_timeout_ms(self.settings),
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -250,17 +251,20 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Finish the batch in hand, so that the next owner is not fenced by it."""
-        drain_s = 0.7 * 2 * self.settings.kafka_session_timeout_ms / 1000
+        drain_s = 0.7 * rebalance_timeout_ms(self.settings) / 1000
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(drain_s), self._in_hand:
                 await self._hint(now=True)
         self._generation += 1
         self.positions.clear()
+        self.joined = False
+        self.progress_at = time.monotonic()
         if revoked:
             log.info("partitions revoked", partitions=len(revoked))
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         metrics.REBALANCES.inc()
+        self.joined = True
         self.progress_at = time.monotonic()
         log.info("partitions assigned", partitions=len(assigned))
 

@@ -22,3 +22,8 @@ def client_options(settings: Settings) -> dict[str, Any]:
             "sasl_plain_password": settings.kafka_password.get_secret_value(),
         }
     return options
+
+
+def rebalance_timeout_ms(settings: Settings) -> int:
+    """How long a member may take to finish its batch when the group shares out anew."""
+    return 2 * settings.kafka_session_timeout_ms

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared import db, metrics
 from shared.errors import Fatal
-from shared.kafka import client_options
+from shared.kafka import client_options, rebalance_timeout_ms
 from shared.positions import Position
 from shared.settings import Settings
 
@@ -33,6 +33,7 @@ class Watched(Protocol):
     kafka: Any
     engine: AsyncEngine
     settings: Settings
+    joined: bool
     progress_at: float
     stall_timeout_s: float
 
@@ -54,13 +55,16 @@ async def watch(consumer: Watched) -> None:
             if not db.passes(error):
                 raise
             behind = UNKNOWN
-            if not await _answer(consumer):
-                consumer.progress_at = time.monotonic()  # they are away: that is no stall
-                continue
+        if behind == UNKNOWN and not await _answer(consumer):
+            consumer.progress_at = time.monotonic()  # they are away: that is no stall
+            continue
         stalled_s = time.monotonic() - consumer.progress_at
+        patience_s = consumer.stall_timeout_s
+        if not consumer.joined:  # the group may be waiting for its slowest member
+            patience_s += rebalance_timeout_ms(consumer.settings) / 1000
         if behind == 0:
             consumer.progress_at = time.monotonic()
-        elif stalled_s > consumer.stall_timeout_s:
+        elif stalled_s > patience_s:
             raise Stalled(
                 f"no progress for {stalled_s:.0f} s, {behind} records to go (-1: unknown)"
             )
@@ -84,12 +88,15 @@ async def _answer(consumer: Watched) -> bool:
 
 
 async def lag(consumer: Watched) -> int:
-    """Records between the positions and the log's ends, over the assigned partitions."""
+    """Records between the positions and the log's ends, over the assigned partitions.
+
+    UNKNOWN while the group is being joined, or a partition's position is not loaded.
+    """
     assigned = consumer.kafka.assignment()
-    if not assigned:
-        return 0
+    if not consumer.joined or not assigned <= consumer.positions.keys():
+        return UNKNOWN
     total = 0
-    for tp, end in (await consumer.kafka.end_offsets(assigned)).items():
+    for tp, end in (await consumer.kafka.end_offsets(assigned)).items() if assigned else ():
         position = consumer.positions.get(tp)
         behind = max(0, end - position.next_offset) if position else 0
         metrics.LAG.labels(tp.topic, str(tp.partition)).set(behind)

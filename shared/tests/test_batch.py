@@ -41,7 +41,7 @@ def order(number: int, customer: str = "ada", **more):
         snapshot,
         id=f"e{number}",
         source="shop",
-        time=NOON + timedelta(minutes=number),
+        time=NOON + timedelta(seconds=number),
     )
 
 

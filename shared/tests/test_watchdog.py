@@ -1,0 +1,73 @@
+"""What the watchdog takes for a stall; `test_worker.py` has it end a real worker."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+from shared import watchdog
+from shared.positions import Position
+from shared.settings import Settings
+from shared.testing import open_door, settings_for
+from shared.tests.counting import SERVICE
+
+
+@dataclass
+class Stuck:
+    """A consumer whose client says nothing any more; Kafka and PostgreSQL are real."""
+
+    engine: object
+    settings: Settings
+    joined: bool
+    kafka: object = field(init=False)
+    positions: dict[object, Position] = field(default_factory=dict)
+    assigned: frozenset[object] = frozenset()
+    stall_timeout_s: float = 0.5
+    progress_at: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.kafka = self
+
+    def assignment(self) -> frozenset[object]:
+        return self.assigned
+
+
+@pytest.fixture
+async def engine_and_settings(counting_template, make_database, infra, tmp_path):
+    database = await make_database("counting", template=counting_template.name)
+    servers = {"kafka_servers": infra.kafka_servers, "kafka_session_timeout_ms": 1_000}
+    settings = settings_for(SERVICE, database, tmp_path, **servers)
+    async with open_door(SERVICE, settings) as door:
+        yield door.engine, settings
+
+
+@pytest.mark.parametrize(
+    ("joined", "assigned"), [(False, frozenset()), (True, frozenset({"a partition"}))]
+)
+async def test_one_that_never_gets_its_partitions_is_stuck(
+    engine_and_settings, monkeypatch, joined, assigned
+):
+    monkeypatch.setattr(watchdog, "WATCH_INTERVAL_S", 1.0)
+    stuck = Stuck(*engine_and_settings, joined, assigned=assigned)
+
+    with pytest.raises(watchdog.Stalled, match="-1: unknown"):
+        await asyncio.wait_for(watchdog.watch(stuck), 30)
+
+
+async def test_one_without_partitions_is_idle_and_not_stuck(engine_and_settings, monkeypatch):
+    monkeypatch.setattr(watchdog, "WATCH_INTERVAL_S", 0.1)
+    idle = Stuck(*engine_and_settings, joined=True)
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(watchdog.watch(idle), 2)
+
+
+async def test_nobody_is_stuck_while_kafka_is_away(engine_and_settings, monkeypatch):
+    monkeypatch.setattr(watchdog, "WATCH_INTERVAL_S", 0.2)
+    engine, settings = engine_and_settings
+    away = settings.model_copy(update={"kafka_servers": "127.0.0.1:1"})
+    waiting = Stuck(engine, away, joined=False)
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(watchdog.watch(waiting), 4)
