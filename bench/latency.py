@@ -45,12 +45,11 @@ async def offer(own: Infra, first: int, count: int, per_s: int) -> None:
 
 async def appended(own: Infra) -> dict[str, int]:
     """When the broker appended each event, in ms."""
-    kafka = AIOKafkaConsumer(bootstrap_servers=own.kafka_servers)
+    kafka = AIOKafkaConsumer(bootstrap_servers=own.kafka_servers, auto_offset_reset="earliest")
     await kafka.start()
     places = [TopicPartition("shop.orders.v1", p) for p in range(measure.PARTITIONS)]
     kafka.assign(places)
     ends = await kafka.end_offsets(places)
-    await kafka.seek_to_beginning()
     stamps: dict[str, int] = {}
     while len(stamps) < sum(ends.values()):
         for records in (await kafka.getmany(timeout_ms=200)).values():

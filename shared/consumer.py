@@ -37,6 +37,7 @@ log = structlog.get_logger()
 
 RETRY_DELAY_MAX_S = 5.0
 HINT_INTERVAL_S = 1.0
+HEARTBEAT_MS = 1_000  # by it a member learns that another has left, and takes its partitions
 FETCH_BYTES_MAX = 1024 * 1024  # for each partition; 48 of them stay below 50 MB
 
 
@@ -64,7 +65,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             partition_assignment_strategy=[RangePartitionAssignor],
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
             session_timeout_ms=self.settings.kafka_session_timeout_ms,
-            heartbeat_interval_ms=min(3_000, self.settings.kafka_session_timeout_ms // 4),
+            heartbeat_interval_ms=min(HEARTBEAT_MS, self.settings.kafka_session_timeout_ms // 4),
             rebalance_timeout_ms=rebalance_timeout_ms(self.settings),
         )
 

@@ -26,6 +26,7 @@ from shared.events import codec
 from shared.events.envelope import CustomerFact, Event
 from shared.events.erasures import ErasureCompleted
 from shared.events.profiles import ErasureRequested
+from shared.events.registry import KEY_NAMES
 
 TOPICS_GONE_AFTER = timedelta(days=30)  # no topic with personal data is kept longer
 BACKUPS_GONE_AFTER = timedelta(days=35)  # docs/runbook.md: how long backups are kept
@@ -44,7 +45,7 @@ FIND_TOMBSTONES = text("""
     SELECT digest, erased_until FROM tombstone WHERE digest = ANY(CAST(:digests AS bytea[]))
 """)
 # What waits to be published about the person goes too, but for receipts and the erasure itself,
-# and for what follows from newer events: that is of the new person.
+# and for what follows from newer events: that is of the new person. A key may be a product's.
 CLEAR = {
     "outbox": text("""
         DELETE FROM outbox
@@ -55,6 +56,7 @@ CLEAR = {
     "dead_letter": text("""
         DELETE FROM dead_letter
         WHERE key = ANY(SELECT convert_to(id, 'UTF8') FROM unnest(CAST(:ids AS text[])) AS id)
+            AND topic <> ALL(CAST(:others AS text[]))
     """),
     "stored_answer": text("""
         DELETE FROM stored_answer WHERE subject = ANY(CAST(:ids AS text[]))
@@ -95,21 +97,19 @@ class Tombstones:
         return {by_digest[digest]: until for digest, until in rows}
 
     async def alive(self, conn: AsyncConnection, events: Sequence[Event]) -> list[Event]:
-        """What is left to handle: nothing of an erased id up to its erasure but receipts.
+        """What is left to handle: nothing that names an erased id up to its erasure but receipts.
 
         Requests for erasure are settled before, by `settle`. Only events about customers can
         be of an erased one: a product may well have his id.
         """
-        events = [event for event in events if not isinstance(event.data, ErasureRequested)]
-        erased = await self.find(conn, {e.key for e in events if isinstance(e.data, CustomerFact)})
+        told = [(e, _named(e)) for e in events if not isinstance(e.data, ErasureRequested)]
+        erased = await self.find(conn, {id_ for _, ids in told for id_ in ids})
         if not erased:
-            return list(events)
+            return [event for event, _ in told]
         return [
             event
-            for event in events
-            if event.key not in erased
-            or event.time > erased[event.key]
-            or not isinstance(event.data, CustomerFact)
+            for event, ids in told
+            if not any(id_ in erased and event.time <= erased[id_] for id_ in ids)
             or isinstance(event.data, ErasureCompleted)
         ]
 
@@ -134,11 +134,16 @@ class Tombstones:
             },
         )
         erased = dict(await erase(conn, ids))
-        shards = [outbox.shard_of(id_) for id_ in ids]
+        bound = {
+            "outbox": {
+                "shards": [outbox.shard_of(id_) for id_ in ids],
+                "until": request.erased_until,
+            },
+            "dead_letter": {"others": list(KEY_NAMES)},
+        }
         for table, statement in CLEAR.items():
-            waiting = {"shards": shards, "until": request.erased_until}
-            bound = {"ids": ids, **(waiting if table == "outbox" else {})}
-            erased[table] = (await conn.execute(statement, bound)).rowcount
+            cleared = await conn.execute(statement, {"ids": ids} | bound.get(table, {}))
+            erased[table] = cleared.rowcount
         mark = f"erased:{self.digest(ids[0]).hex()[:16]}"
         await conn.execute(ANONYMISE_AUDIT, {"ids": ids, "mark": mark})
         await aliases.forget(conn, ids)
@@ -158,3 +163,10 @@ class Tombstones:
             conn,
             [codec.follow(event, name, "erasure.completed", receipt, source=f"regulars/{service}")],
         )
+
+
+def _named(event: Event) -> tuple[str, ...]:
+    """The customers' ids in an event: the visitor's, too, who is found to be a customer."""
+    if event.type == "customer.identified":
+        return event.key, event.data.anonymous_id
+    return (event.key,) if isinstance(event.data, CustomerFact) else ()

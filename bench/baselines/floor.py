@@ -28,11 +28,12 @@ async def main() -> None:
     """Consume the whole topic, for ever; the measurer kills us."""
     conn = await asyncpg.connect(os.environ["DATABASE_URL"])
     kafka = AIOKafkaConsumer(
-        bootstrap_servers=os.environ["KAFKA_SERVERS"], max_partition_fetch_bytes=1024 * 1024
+        bootstrap_servers=os.environ["KAFKA_SERVERS"],
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=1024 * 1024,
     )
     await kafka.start()
     kafka.assign([TopicPartition("shop.orders.v1", p) for p in range(12)])
-    await kafka.seek_to_beginning()
     while True:
         polled = await kafka.getmany(timeout_ms=100, max_records=1000)
         events = [decode(record) for records in polled.values() for record in records]

@@ -276,8 +276,13 @@ async def test_the_erased_stay_erased_when_their_events_are_replayed(door):
     erasure = codec.make(
         "erasure.requested", request, id="x1", source="regulars/profile", time=NOON
     )
+    for topic in ("shop.orders.v1", "shop.catalog.v1"):
+        letter = Message(topic, 1, 7, 1, b"ada", b"{", ())
+        await door.handle([door.log.add(letter)])
     await door.give(erasure, order(3))
 
+    letters = await door.query("SELECT topic FROM dead_letter")
+    assert [row.topic for row in letters] == ["shop.catalog.v1"], "the product's is not hers"
     await door.again(*door.log.messages)
     await door.give(replace(order(4), time=NOON + timedelta(hours=2)))
 

@@ -37,6 +37,12 @@ from shared.tests.records import (
 TOMBSTONE_ID = "tombstone/shop.catalog.v1/3/41"
 
 
+def test_our_own_clock_may_be_set_ahead() -> None:
+    later = structured(placed(time=TIME + timedelta(days=30))) | {"source": "regulars/loyalty"}
+
+    assert from_structured(later, received=TIME).time == TIME + timedelta(days=30)
+
+
 @pytest.mark.parametrize(
     ("headers", "says"),
     [

@@ -113,6 +113,20 @@ async def test_an_erased_person_stays_erased_when_replayed(door):
     assert await state(door) == EMPTY
 
 
+async def test_a_late_link_does_not_bring_an_erased_visitor_back(door):
+    await door.give(viewed("anon:1"), registered("bob", name="Bob"))
+    await erase(door, "anon:1", now=60)
+    await come_round(door)
+
+    await door.give(identified("anon:1", "bob", minutes=5))
+    await come_round(door)
+
+    assert await door.query("SELECT * FROM alias") == []
+    assert (await profile(door, "anon:1"))["status"] == 404
+    async with door.client() as http:
+        assert "anon:1" not in (await http.get("/v1/profiles/bob/timeline")).text
+
+
 async def test_who_registers_anew_begins_a_new_person(door):
     await door.give(registered(name="Ada"), order(), identified("anon:1"))
     await erase(door)
