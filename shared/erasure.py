@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -134,7 +135,7 @@ class Tombstones:
             },
         )
         erased = dict(await erase(conn, ids))
-        bound = {
+        bound: dict[str, dict[str, Any]] = {
             "outbox": {
                 "shards": [outbox.shard_of(id_) for id_ in ids],
                 "until": request.erased_until,

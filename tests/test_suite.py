@@ -7,7 +7,7 @@ sent once more.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -209,7 +209,7 @@ def test_forgotten_by_all_four_and_not_brought_back(shop: Shop) -> None:
     assert "ada@a.example" not in rows
 
 
-def dump(env: dict[str, str]) -> str:
+def dump(env: Mapping[str, str]) -> str:
     """Every row of every table of the four databases, as text."""
 
     async def read() -> str:
