@@ -123,32 +123,21 @@ class Tombstones:
                 await self._erase(conn, service, event, erase)
 
     async def _erase(self, conn: AsyncConnection, service: str, event: Event, erase: Erase) -> None:
-        request: ErasureRequested = event.data
         # Each member's own copy of the request erases that member: under its key, in its order.
-        ids = [request.customer_id]
+        request: ErasureRequested = event.data
+        ids, digest = [request.customer_id], self.digest(request.customer_id)
         await conn.execute(
             ADD_TOMBSTONES,
             {
-                "digests": [self.digest(id_) for id_ in ids],
-                "untils": [request.erased_until] * len(ids),
-                "requests": [request.request_id] * len(ids),
+                "digests": [digest],
+                "untils": [request.erased_until],
+                "requests": [request.request_id],
             },
         )
-        erased = dict(await erase(conn, ids))
-        bound: dict[str, dict[str, Any]] = {
-            "outbox": {
-                "shards": [outbox.shard_of(id_) for id_ in ids],
-                "until": request.erased_until,
-            },
-            "dead_letter": {"others": list(KEY_NAMES)},
-        }
-        for table, statement in CLEAR.items():
-            cleared = await conn.execute(statement, {"ids": ids} | bound.get(table, {}))
-            erased[table] = cleared.rowcount
-        mark = f"erased:{self.digest(ids[0]).hex()[:16]}"
-        await conn.execute(ANONYMISE_AUDIT, {"ids": ids, "mark": mark})
+        erased = await erase(conn, ids) | await _clear(conn, request)
+        await conn.execute(ANONYMISE_AUDIT, {"ids": ids, "mark": f"erased:{digest.hex()[:16]}"})
         await aliases.forget(conn, ids)
-        metrics.ERASED.inc(len(ids))
+        metrics.ERASED.inc()
         receipt = ErasureCompleted(
             customer_id=request.customer_id,
             service=service,
@@ -159,11 +148,26 @@ class Tombstones:
                 "backups": event.time + BACKUPS_GONE_AFTER,
             },
         )
+        source = f"regulars/{service}"
         name = f"erasure/{service}"
-        await outbox.enqueue(
-            conn,
-            [codec.follow(event, name, "erasure.completed", receipt, source=f"regulars/{service}")],
-        )
+        follows = codec.follow(event, name, "erasure.completed", receipt, source=source)
+        await outbox.enqueue(conn, [follows])
+
+
+async def _clear(conn: AsyncConnection, request: ErasureRequested) -> dict[str, int]:
+    """Rows gone from the backbone's tables."""
+    bound: dict[str, dict[str, Any]] = {
+        "outbox": {
+            "shards": [outbox.shard_of(request.customer_id)],
+            "until": request.erased_until,
+        },
+        "dead_letter": {"others": list(KEY_NAMES)},
+    }
+    ids = {"ids": [request.customer_id]}
+    return {
+        table: (await conn.execute(statement, ids | bound.get(table, {}))).rowcount
+        for table, statement in CLEAR.items()
+    }
 
 
 def _named(event: Event) -> tuple[str, ...]:
