@@ -2,14 +2,17 @@
 
 One life: a visitor looks around, turns out to be a customer, buys, gets mail and points; is
 parted from the visitor's id again; and is forgotten by all four, also when everything is
-sent once more.
+sent once more. Then requests of every kind, by each service's OpenAPI document.
 """
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -30,12 +33,19 @@ from stack.supervisor import Supervisor
 
 ADA, VISITOR, ORDER = "c-ada", "anon:7f3a", "o-1001"
 SETTLE_TIMEOUT_S = 60
+HTTP_CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+)
 
 
 @dataclass
 class Shop:
     """A platform with the admin key."""
 
+    home: Path
     door: Door
     began: datetime
 
@@ -80,7 +90,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     try:
         supervisor.up(lambda _: None)
         with Door(read_env(home)) as door:
-            yield Shop(door, datetime.now(UTC) - timedelta(minutes=10))
+            yield Shop(home, door, datetime.now(UTC) - timedelta(minutes=10))
     finally:
         supervisor.erase()
 
@@ -207,6 +217,24 @@ def test_forgotten_by_all_four_and_not_brought_back(shop: Shop) -> None:
     rows = dump(shop.door.env)
     assert ADA not in rows
     assert "ada@a.example" not in rows
+
+
+@pytest.mark.parametrize("examples", [3, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("service", SERVICES)
+def test_nothing_that_is_sent_breaks_a_service(shop: Shop, service: str, examples: int) -> None:
+    """Schemathesis, by the service's OpenAPI document: valid, nearly valid and wrong requests."""
+    command = [
+        *(str(Path(sys.executable).with_name("schemathesis")), "run"),
+        f"{shop.door.env[f'{service.upper()}_URL']}/openapi.json",
+        f"--header=Authorization: Bearer {shop.door.env['ADMIN_KEY']}",
+        f"--checks={','.join(HTTP_CHECKS)}",
+        f"--max-examples={examples}",
+        f"--phases={'fuzzing' if examples < 10 else 'coverage,fuzzing'}",
+        *("--generation-deterministic", "--no-color", "--warnings=off"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=shop.home)
+
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def dump(env: Mapping[str, str]) -> str:

@@ -39,6 +39,7 @@ SECURITY_SCHEMES = {
     "apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "rg_live_<id>_<secret>"},
     "storefront": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
 }
+NEVER_SENT = "HTTPValidationError"  # FastAPI's own, for which we send problems
 
 
 class App(FastAPI):
@@ -50,15 +51,23 @@ class App(FastAPI):
             parts = schema.setdefault("components", {})
             parts["securitySchemes"] = SECURITY_SCHEMES
             schemas = parts.setdefault("schemas", {})
-            for never_sent in ("HTTPValidationError", "ValidationError"):
+            for never_sent in (NEVER_SENT, "ValidationError"):
                 schemas.pop(never_sent, None)
             schemas["Problem"] = problems.Problem.model_json_schema()
             link = {"schema": {"$ref": "#/components/schemas/Problem"}}
-            problem = {"description": "A problem", "content": {problems.MEDIA_TYPE: link}}
+            problem: dict[str, Any] = {
+                "description": "A problem",
+                "content": {problems.MEDIA_TYPE: link},
+            }
             for operations in schema["paths"].values():
                 for operation in operations.values():
-                    operation["responses"].pop("422", None)
-                    operation["responses"]["default"] = problem
+                    answers = operation["responses"]
+                    if NEVER_SENT in str(answers.get("422")):
+                        del answers["422"]
+                    for status in answers.keys() - {"default"}:
+                        if status >= "400":  # a route's own form of refusal, or a problem
+                            answers[status]["content"] |= problem["content"]
+                    answers["default"] = problem
         assert self.openapi_schema
         return self.openapi_schema
 

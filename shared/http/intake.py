@@ -175,6 +175,10 @@ _CONTENT = {**dict.fromkeys(sorted(BATCH_TYPES), _BATCH), SINGLE_TYPE: {"schema"
     "/v1/events",
     status_code=202,
     response_model=Results,
+    responses={
+        422: {"model": Results, "description": "All are refused; each says why."},
+        503: {"model": Results, "description": "None was published; send them again."},
+    },
     openapi_extra={
         **needs("events:write", subject=ROUTE_CHECKS, storefront=True),
         "requestBody": {"required": True, "content": _CONTENT},
