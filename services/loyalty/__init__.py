@@ -10,6 +10,7 @@ Owns      journal, posting    the ledger: append-only, also for this service's o
           member              whose account it is: the one link to the person, and deletable
           order_state         the last revision seen of each order, and what it has booked
 Serves    GET /v1/accounts/{customer_id}           balance of the person
+          GET /v1/accounts/{customer_id}/balance   as of any time, by event or by booking
           GET /v1/accounts/{customer_id}/history   journals with their postings, newest first
           GET /v1/orders/{order_id}                what an order earned, line by line
           GET /v1/ledger/reconciliation            proof that the books balance

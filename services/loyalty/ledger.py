@@ -87,6 +87,15 @@ class Account:
     version: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """What a person holds, in whole points; `active` below zero is a debt."""
+
+    pending: int
+    active: int
+    reserved: int
+
+
 def journal_id(
     time: datetime, source: str, document: str, revision: int, kind: JournalKind
 ) -> UUID:

@@ -1,4 +1,4 @@
-"""A person's points: the balance and the history.
+"""A person's points: the balance, now and at any time, and the history.
 
 A person is all ids that were merged, and any of them may be asked for. One exception: a
 storefront's token for an anonymous id sees that id's own points only, since whoever uses
@@ -6,11 +6,15 @@ the browser next would otherwise see the customer's.
 """
 
 import json
+from collections.abc import Collection
+from dataclasses import asdict
+from datetime import datetime
 from uuid import UUID
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.loyalty.api.views import JournalView
 from services.loyalty.store import hot
@@ -25,6 +29,7 @@ from shared.http.context import Ctx, context_of
 router = APIRouter(prefix="/v1/accounts", tags=["accounts"])
 
 POSITION = paging.Cursor(UUID)
+NO_ACCOUNT = "no account: no order of this customer has earned yet"
 OWN_DATA = needs("loyalty:read", subject="customer_id", storefront=True)
 
 
@@ -43,14 +48,37 @@ async def get_account(customer_id: CustomerId, request: Request) -> Response:
     pooled = _sees_all(request, customer_id)
     purse = await hot.get_purse(context_of(request).hot, customer_id, pooled=pooled)
     if purse is None:
-        raise NotFound("no account: no order of this customer has earned yet")
-    body = {
-        "customer_id": customer_id,
-        "pending": purse.pending,
-        "active": purse.active,
-        "reserved": purse.reserved,
-    }
+        raise NotFound(NO_ACCOUNT)
+    body = {"customer_id": customer_id, **asdict(purse)}
     return Response(json.dumps(body), media_type="application/json")
+
+
+class PastView(AccountView):
+    """What the person held at `as_of`, summed from the postings alone."""
+
+    as_of: datetime
+    by: store.Since
+
+
+@router.get("/{customer_id}/balance", openapi_extra=OWN_DATA)
+async def get_balance_as_of(
+    customer_id: CustomerId,
+    as_of: AwareDatetime,
+    context: Ctx,
+    request: Request,
+    by: store.Since = "event",
+) -> PastView:
+    """The balance at a time: of all that had happened by then, or that was booked by then.
+
+    `by=event` counts what had become true, also if it was heard of later; `by=recorded` what
+    the books said at the time. They differ by late events.
+    """
+    async with context.engine.connect() as conn:
+        members = await _members(conn, request, customer_id)
+        purse = await store.sum_as_of(conn, members, as_of, by)
+    if purse is None:
+        raise NotFound(NO_ACCOUNT)
+    return PastView(customer_id=customer_id, as_of=as_of, by=by, **asdict(purse))
 
 
 @router.get("/{customer_id}/history", openapi_extra=OWN_DATA)
@@ -64,12 +92,16 @@ async def list_history(
     """The journals of all ids of the person, newest first by the time of their events."""
     before = POSITION.decode(cursor) or store.LAST
     async with context.engine.connect() as conn:
-        members: tuple[str, ...] = (customer_id,)
-        if _sees_all(request, customer_id):
-            members = (await aliases.person_of(conn, customer_id)).members
+        members = await _members(conn, request, customer_id)
         entries = await store.list_of_person(conn, members, before, limit + 1)
     views = [JournalView.of(entry) for entry in entries]
     return paging.page(views, limit, lambda view: POSITION.encode(view.journal_id))
+
+
+async def _members(conn: AsyncConnection, request: Request, customer_id: str) -> Collection[str]:
+    if not _sees_all(request, customer_id):
+        return [customer_id]
+    return (await aliases.person_of(conn, customer_id)).members
 
 
 def _sees_all(request: Request, customer_id: str) -> bool:

@@ -1,8 +1,8 @@
 """The storefronts' reads: one indexed statement each, on the hot asyncpg pool."""
 
-from dataclasses import dataclass
-
 import asyncpg
+
+from services.loyalty.ledger import Purse
 
 # A person is all ids that were merged: the balances of all are one purse.
 GET_BALANCE = """
@@ -19,15 +19,6 @@ GET_OWN_BALANCE = """
     FROM member AS m JOIN balance AS b USING (account_id)
     WHERE m.customer_id = $1
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Purse:
-    """Points in whole; `active` below zero is a debt."""
-
-    pending: int
-    active: int
-    reserved: int
 
 
 async def get_purse(pool: asyncpg.Pool, customer_id: str, *, pooled: bool) -> Purse | None:

@@ -5,14 +5,17 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.ledger import AccountKind, Journal, Posting
+from services.loyalty.ledger import AccountKind, Journal, Posting, Purse
 from shared import db
+
+Since = Literal["event", "recorded"]
+"""By which time a journal counts: its event's, or that of its booking."""
 
 LAST = UUID(int=(1 << 128) - 1)
 """Above every journal's id: where the newest page begins."""
@@ -71,6 +74,32 @@ LIST_POSTINGS = text("""
     ORDER BY journal_id, position
 """)
 
+# `recorded_at` is when a transaction began: the books of the last seconds may still change.
+_SUM_AS_OF = """
+    SELECT own.accounts,
+        coalesce(sum(moved.points) FILTER (WHERE moved.kind = 1), 0)::bigint AS pending,
+        coalesce(sum(moved.points) FILTER (WHERE moved.kind = 2), 0)::bigint AS active,
+        coalesce(sum(moved.points) FILTER (WHERE moved.kind = 3), 0)::bigint AS reserved
+    FROM (
+        SELECT coalesce(array_agg(account_id), '{{}}') AS ids, count(*) AS accounts
+        FROM member WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
+    ) AS own
+    LEFT JOIN LATERAL (
+        SELECT side.kind, side.points
+        FROM journal
+        JOIN posting ON posting.journal_id = journal.id
+        CROSS JOIN LATERAL (
+            VALUES (posting.credit, posting.points), (posting.debit, -posting.points)
+        ) AS side (kind, points)
+        WHERE journal.account_id = ANY(own.ids) AND journal.{when} <= CAST(:at AS timestamptz)
+    ) AS moved ON true
+    GROUP BY own.accounts
+"""
+SUM_AS_OF: dict[Since, TextClause] = {
+    "event": text(_SUM_AS_OF.format(when="event_time")),
+    "recorded": text(_SUM_AS_OF.format(when="recorded_at")),
+}
+
 DOCUMENT_JOURNALS_MAX = 1_000
 """Of one order in one answer: hundreds of revisions, which no honest order has."""
 
@@ -111,6 +140,15 @@ async def list_of_person(
         conn, LIST_BY_ACCOUNT, Entry, customer_ids=ids, before=before, journals_max=count
     )
     return await _with_postings(conn, found)
+
+
+async def sum_as_of(
+    conn: AsyncConnection, customer_ids: Iterable[str], at: datetime, since: Since
+) -> Purse | None:
+    """What these ids' accounts held at a time, from the postings alone; None: no account."""
+    ids = sorted(customer_ids)
+    row = (await conn.execute(SUM_AS_OF[since], {"customer_ids": ids, "at": at})).one()
+    return Purse(row.pending, row.active, row.reserved) if row.accounts else None
 
 
 async def list_of_document(conn: AsyncConnection, source: str, document: str) -> list[Entry]:

@@ -37,6 +37,27 @@ async def test_the_history_has_pages(door, ask):
     assert pages == [["o7", "o6", "o5"], ["o4", "o3", "o2"], ["o1"]]
 
 
+async def test_a_balance_as_of_a_time_is_of_what_had_happened_or_was_booked(door, ask):
+    order = Order()
+    placed, paid, *later = order.life()
+    delivered = later[-1]
+    await door.give(paid)
+    booked_at = (await ask("/v1/accounts/ada/history"))["items"][0]["recorded_at"]
+    await door.give(delivered)
+
+    async def held(as_of, by="event", status=200):
+        told = await ask("/v1/accounts/ada/balance", status=status, as_of=as_of, by=by)
+        return (told["pending"], told["active"]) if status == 200 else told
+
+    assert await held(placed.time.isoformat()) == (0, 0)
+    assert await held(paid.time.isoformat()) == (10, 0)
+    assert await held(delivered.time.isoformat()) == (0, 10)
+    assert await held(paid.time.isoformat(), "recorded") == (0, 0), "nothing was booked yet"
+    assert await held(booked_at, "recorded") == (10, 0), "the delivery was heard of later"
+    assert "as_of" in str(await held("yesterday", status=422))
+    await ask("/v1/accounts/bob/balance", status=404, as_of=booked_at)
+
+
 async def test_an_order_tells_what_each_line_earned_and_by_which_rule(door, ask):
     order = Order(lines=(line("1", 1000, 2), line("2", 500), line("3", 400, kind="shipping")))
     await door.give(*order.life())
