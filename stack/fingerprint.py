@@ -18,6 +18,7 @@ BACKBONE = (
     "tombstone",  # its digests are made with the secret of the folder
 )
 MODELS = ("also_bought",)
+CHAIN = ("seal", "unsealed")  # over what was recorded, when and in what order of commits
 DIFFERING = (
     *("created_at", "recorded_at", "updated_at", "joined_at", "decided_at", "settled_at"),
     *("due_at", "built_at", "stale_since"),
@@ -46,7 +47,7 @@ DIGEST = """
 async def of_database(conn: asyncpg.Connection) -> dict[str, tuple[int, str]]:
     """Rows and hash of each business table."""
     found = {}
-    for name, has_account in await conn.fetch(TABLES, [*BACKBONE, *MODELS]):
+    for name, has_account in await conn.fetch(TABLES, [*BACKBONE, *MODELS, *CHAIN]):
         row, join = "to_jsonb(t)", ""
         if has_account:
             row = "(to_jsonb(t) || jsonb_build_object('account_of', m.customer_id))"

@@ -3,9 +3,11 @@
 Consumes  shop.orders.v1      every order, as the snapshot that it now is
           crm.profiles.v1     profile.merged, profile.unmerged, erasure.requested (by the backbone)
 Produces  crm.loyalty.v1      points.earned, points.activated, points.reversed
+          crm.ledger.v1       ledger.sealed: the heads of the chain over the books
           crm.erasures.v1     erasure.completed (by the backbone)
 Owns      journal, posting    the ledger: append-only, also for this service's own role
           award_snapshot      what each order line earned, by which rule and from what: append-only
+          seal, unsealed      the chain over the ledger, in blocks, and the journals in none yet
           balance             what each account holds: derived from the ledger, cached
           member              whose account it is: the one link to the person, and deletable
           order_state         the last revision seen of each order, and what it has booked
@@ -13,5 +15,6 @@ Serves    GET /v1/accounts/{customer_id}           balance of the person
           GET /v1/accounts/{customer_id}/balance   as of any time, by event or by booking
           GET /v1/accounts/{customer_id}/history   journals with their postings, newest first
           GET /v1/orders/{order_id}                what an order earned, line by line
+          GET /v1/ledger/seals                     the chain's heads, newest first
           GET /v1/ledger/reconciliation            proof that the books balance
 """

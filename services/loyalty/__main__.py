@@ -1,11 +1,11 @@
-"""python -m services.loyalty api | worker | migrate | dead-letters ..."""
+"""python -m services.loyalty api | worker | migrate | export-ledger | verify-ledger | ..."""
 
 from pathlib import Path
 
-from services.loyalty import handlers, tables
+from services.loyalty import handlers, sealing, tables
 from services.loyalty.api import accounts, ledger, orders
 from services.loyalty.store import journals
-from shared.service import Service, commands
+from shared.service import Service, commands, execute
 from shared.settings import Settings
 from shared.world import Handler
 
@@ -17,8 +17,17 @@ SERVICE = Service(
     caused=journals.caused,
     metadata=tables.METADATA,
     migrations=Path(__file__).parent / "migrations",
+    jobs=(sealing.SEAL,),
 )
 app = commands(SERVICE)
+app.command("verify-ledger")(sealing.verify)
+
+
+@app.command("export-ledger")
+def export_ledger(file: Path) -> None:
+    """Write the sealed ledger to FILE, for verify-ledger and for auditors."""
+    execute(SERVICE, lambda settings: sealing.export(settings, file))
+
 
 if __name__ == "__main__":
     app()

@@ -11,6 +11,7 @@ from sqlalchemy import (
     DateTime,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     SmallInteger,
     Table,
@@ -19,7 +20,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 METADATA = MetaData()
 
@@ -85,6 +86,20 @@ POSTING = Table(
     Column("line", Text, nullable=False),
     CheckConstraint("points > 0", name="posting_moves_points"),
     CheckConstraint("debit <> credit", name="posting_has_two_sides"),
+)
+
+# Journals in no block yet. Written with the journal, so that what is sealed is committed.
+UNSEALED = Table("unsealed", METADATA, Column("journal_id", Uuid, primary_key=True))
+
+# Append-only: the chain (`chain.py`), a row for each block.
+SEAL = Table(
+    "seal",
+    METADATA,
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    Column("sealed_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("previous", LargeBinary, nullable=False),
+    Column("head", LargeBinary, nullable=False),
+    Column("journal_ids", ARRAY(Uuid), nullable=False),
 )
 
 # Append-only: what was decided, by which rule, on which inputs. A later decision on the same

@@ -17,6 +17,7 @@ from shared.events import (
     engagement,
     erasures,
     feedback,
+    ledger,
     loyalty,
     notices,
     offers,
@@ -35,6 +36,7 @@ MODULES = (
     engagement,
     profiles,
     loyalty,
+    ledger,
     notices,
     erasures,
 )
@@ -52,14 +54,18 @@ def _offer_key(data: offers.OfferChanged) -> str:
     return f"{data.store}:{data.sku}"
 
 
-KEY_NAMES = {catalog.TOPIC: "product_id", offers.TOPIC: "store:sku"}
+def _block_key(data: ledger.LedgerSealed) -> str:
+    return str(data.block)
+
+
+KEY_NAMES = {catalog.TOPIC: "product_id", offers.TOPIC: "store:sku", ledger.TOPIC: "block"}
 """What the record key is; on every other topic it is customer_id."""
 
 COMPACTED = frozenset(KEY_NAMES)
 
 KEY_OF: dict[str, Callable[[Any], str]] = {
     module.TOPIC: attrgetter("customer_id") for module in MODULES
-} | {catalog.TOPIC: attrgetter("product_id"), offers.TOPIC: _offer_key}
+} | {catalog.TOPIC: attrgetter("product_id"), offers.TOPIC: _offer_key, ledger.TOPIC: _block_key}
 
 KINDS: dict[str, dict[str, Kind]] = {
     module.TOPIC: {

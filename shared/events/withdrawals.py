@@ -10,18 +10,18 @@ from pydantic import ValidationError
 
 from shared.errors import Reject
 from shared.events import attributes as ce
+from shared.events.catalog import TOPIC as CATALOG
 from shared.events.catalog import ProductWithdrawn
 from shared.events.envelope import Event, Fact
 from shared.events.offers import TOPIC as OFFERS
 from shared.events.offers import OfferChanged
-from shared.events.registry import COMPACTED
 from shared.message import Message
 
 
 def withdrawal(message: Message, key: str) -> Event:
     """The event that the record stands for; raises Reject where it stands for none."""
-    if message.topic not in COMPACTED:
-        raise Reject("the record has no value; only compacted topics delete by a null value")
+    if message.topic not in {CATALOG, OFFERS}:
+        raise Reject(f"the record has no value; only {CATALOG} and {OFFERS} delete by a null value")
     store, _, sku = key.partition(":")
     gone = {"currency": "XXX", "price_minor": 0, "stock": 0, "withdrawn": True}
     fact: Fact

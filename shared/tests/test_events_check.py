@@ -201,7 +201,7 @@ async def test_a_topic_is_checked_with_its_settings_keys_and_partitions(
     assert [place.finding.text[:32] for place in found] == [
         "key: in the wrong partition; set",
         "the record has no key; set it to",
-        "the record has no value; only co",
+        "the record has no value; only sh",
         "data.orderid: unknown field; did",
         "data: (the whole): Invalid JSON:",
     ]

@@ -110,7 +110,7 @@ def test_the_whole_table_can_be_made_and_is_then_as_it_should_be(
     grown = run.invoke(app, ["plan", *kafka, "--partitions", "4"])
 
     assert first.exit_code == 0, first.output
-    assert first.output.count("create") == 11
+    assert first.output.count("create") == 12
     assert "as they should be" in again.output
     assert grown.exit_code == 1
     assert "refuse" in grown.output
@@ -141,7 +141,7 @@ def test_personal_data_is_never_kept_over_thirty_days() -> None:
 def test_every_topic_has_the_broker_stamp_its_records() -> None:
     wanted = {topic.name: topic.configs for topic in topics(replication=3)}
 
-    assert len(wanted) == 11
+    assert len(wanted) == 12
     assert {configs["message.timestamp.type"] for configs in wanted.values()} == {"LogAppendTime"}
     assert {configs["min.insync.replicas"] for configs in wanted.values()} == {"2"}
     assert wanted["shop.catalog.v1"]["cleanup.policy"] == "compact"

@@ -1,4 +1,4 @@
-"""Proof that the books balance, for finance and for alarms."""
+"""Proof that the books balance and were not changed, for finance and for alarms."""
 
 from datetime import datetime
 from uuid import UUID
@@ -7,12 +7,16 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from services.loyalty import reconciliation
-from services.loyalty.store import books
+from services.loyalty.store import books, seals
 from shared.errors import Conflict
+from shared.http import paging
 from shared.http.auth import needs
 from shared.http.context import Ctx
 
 router = APIRouter(prefix="/v1/ledger", tags=["ledger"])
+
+POSITION = paging.Cursor(int)
+LAST = 2**63 - 1
 
 
 class ReconciliationRunning(Conflict):
@@ -48,6 +52,30 @@ class Reconciliation(BaseModel):
     postings: int
     orders_without_base_total: int
     """Orders in another currency that said no base total, and so earned nothing."""
+
+
+class SealView(BaseModel):
+    """A sealed block of journals; its head vouches for all blocks up to it."""
+
+    block: int
+    head: str
+    """SHA-256 in hexadecimal; also published as `ledger.sealed`."""
+    journals: int
+    sealed_at: datetime
+
+
+@router.get("/seals", openapi_extra=needs("loyalty:read"))
+async def list_seals(
+    context: Ctx, cursor: str = "", limit: paging.Limit = 50
+) -> paging.Page[SealView]:
+    """The chain over the books, newest block first."""
+    async with context.engine.connect() as conn:
+        found = await seals.list_newest(conn, POSITION.decode(cursor) or LAST, limit + 1)
+    views = [
+        SealView(block=s.block, head=s.head.hex(), journals=s.journals, sealed_at=s.sealed_at)
+        for s in found
+    ]
+    return paging.page(views, limit, lambda view: POSITION.encode(view.block))
 
 
 @router.get("/reconciliation", openapi_extra=needs("loyalty:read"))

@@ -127,6 +127,7 @@ async def append(conn: AsyncConnection, journals: Collection[Journal]) -> None:
     """Journals with their postings. A business key that comes twice is an error, and seen."""
     if journals:
         await db.copy_rows(conn, "journal", JOURNAL, map(_row, journals))
+        await db.copy_rows(conn, "unsealed", ("journal_id",), ((j.id,) for j in journals))
         postings = chain.from_iterable(map(_posting_rows, journals))
         await db.copy_rows(conn, "posting", POSTING, postings)
 

@@ -3,14 +3,19 @@
 from sqlalchemy import text
 
 from services.loyalty.__main__ import SERVICE
-from services.loyalty.store import books, hot, journals, members, orders
+from services.loyalty.store import books, hot, journals, members, orders, seals
 from shared import migrate
 from shared.testing_sql import explain, statements, walks
 
-STATEMENTS = statements(journals, members, orders)
+STATEMENTS = statements(journals, members, orders, seals)
 STATEMENTS |= {
     "hot.GET_BALANCE": text(hot.GET_BALANCE),
     "hot.GET_OWN_BALANCE": text(hot.GET_OWN_BALANCE),
+}
+# The first entries of an index, and no more.
+BOUNDED = {
+    "services.loyalty.store.seals.GET_LAST": ["Index Scan on seal"],
+    "services.loyalty.store.seals.TAKE_UNSEALED": ["Index Only Scan on unsealed"],
 }
 # Sums over the whole ledger read the whole ledger.
 BOOKS = {
@@ -23,7 +28,7 @@ async def test_no_statement_walks_a_table(door):
     walked = {name: await walks(door.engine, STATEMENTS[name]) for name in STATEMENTS}
 
     assert len(STATEMENTS) > 10
-    assert {name: what for name, what in walked.items() if what} == {}
+    assert {name: what for name, what in walked.items() if what} == BOUNDED
 
 
 async def test_the_books_are_right_sql(door):
