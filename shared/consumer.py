@@ -92,19 +92,24 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             await self._turn()
 
     async def _reach_kafka(self, stop: asyncio.Event) -> None:
-        delay_s = 0.2
+        started, delay_s = False, 0.2
         while not stop.is_set():
             try:
-                await self.kafka.start()
-                break
+                if not started:
+                    await self.kafka.start()
+                    started = True
+                missing = set(self.batches.handler.topics) - await self.kafka.topics()
             except (KafkaError, OSError) as error:
                 log.warning("kafka not reached", error=type(error).__name__)
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, RETRY_DELAY_MAX_S)
-        missing = set(self.batches.handler.topics) - await self.kafka.topics()
-        if missing and not stop.is_set():
-            await self.kafka.stop()
-            raise Fatal(f"no such topics: {sorted(missing)}; run: python -m shared.topics apply")
+                continue
+            if missing:
+                await self.kafka.stop()
+                raise Fatal(
+                    f"no such topics: {sorted(missing)}; run: python -m shared.topics apply"
+                )
+            break
 
     async def _turn(self) -> None:
         """Settle a new assignment, poll once, handle what came."""

@@ -1,16 +1,28 @@
-"""What the watchdog takes for a stall; `test_worker.py` has it end a real worker."""
+"""What the watchdog takes for a stall, and a broker that is slow to answer at the start.
+
+`test_worker.py` has the watchdog end a real worker.
+"""
 
 import asyncio
 import time
 from dataclasses import dataclass, field
 
 import pytest
+from aiokafka.errors import KafkaError
 
 from shared import watchdog
+from shared.batch import Batches
+from shared.clock import Clock
+from shared.consumer import Consumer
+from shared.erasure import Tombstones
+from shared.errors import Fatal
 from shared.positions import Position
+from shared.relay import Relay
 from shared.settings import Settings
-from shared.testing import open_door, settings_for
+from shared.stores import Stores
+from shared.testing import SECRET, open_door, settings_for
 from shared.tests.counting import SERVICE
+from shared.world import World
 
 
 @dataclass
@@ -71,3 +83,38 @@ async def test_nobody_is_stuck_while_kafka_is_away(engine_and_settings, monkeypa
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(watchdog.watch(waiting), 4)
+
+
+class SlowToAnswer:
+    """A broker that takes connections before it knows its topics."""
+
+    def __init__(self, topics: set[str]) -> None:
+        self.known = topics
+        self.starts = self.asked = 0
+
+    async def start(self) -> None:
+        self.starts += 1
+
+    async def stop(self) -> None:
+        self.starts -= 1
+
+    async def topics(self) -> set[str]:
+        self.asked += 1
+        if self.asked < 3:
+            raise KafkaError("Unable to get cluster metadata over all known brokers")
+        return self.known
+
+
+async def test_a_broker_that_cannot_say_its_topics_yet_is_asked_again(engine_and_settings):
+    engine, settings = engine_and_settings
+    world = World(settings, Stores(), Clock.parse(""), Tombstones(SECRET))
+    consumer = Consumer(Batches(engine, SERVICE.handler, world), Relay(settings))
+    real, consumer.kafka = consumer.kafka, (broker := SlowToAnswer(set(SERVICE.handler.topics)))
+
+    await consumer._reach_kafka(asyncio.Event())
+    assert (broker.starts, broker.asked) == (1, 3)
+
+    consumer.kafka = SlowToAnswer({"shop.orders.v1"})
+    with pytest.raises(Fatal, match=r"shared\.topics apply"):
+        await consumer._reach_kafka(asyncio.Event())
+    await real.stop()

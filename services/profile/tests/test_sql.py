@@ -23,10 +23,8 @@ REPORTS = statements(reports)  # sums over everybody read everything
 
 
 async def test_no_statement_walks_a_table(door):
-    walking = {name: await walks(door.engine, sql) for name, sql in STATEMENTS.items()}
-
-    assert {name: nodes for name, nodes in walking.items() if nodes} == {}
     assert len(STATEMENTS) > 20
+    assert await walks(door, STATEMENTS) == {}
 
 
 async def test_the_reports_are_right_sql(door):

@@ -15,9 +15,8 @@ BOUNDED = {"hot.GET_POPULAR": ["Index Only Scan on popularity"]}
 
 
 async def test_no_statement_walks_a_table(door):
-    found = {name: await walks(door.engine, sql) for name, sql in STATEMENTS.items()}
-
-    assert {name: walked for name, walked in found.items() if walked} == BOUNDED
+    assert len(STATEMENTS) > 20
+    assert await walks(door, STATEMENTS) == BOUNDED
 
 
 async def test_the_migration_makes_the_tables(settings):
