@@ -72,6 +72,7 @@ def common_env(home: Path, state: State) -> dict[str, str]:
     ports = state.ports
     return {
         "REGULARS_KAFKA_SERVERS": f"{HOST}:{ports['kafka']}",
+        "REGULARS_KAFKA_SESSION_TIMEOUT_MS": "10000",  # who kills a worker here waits for it
         "REGULARS_KEYS_FILE": str(home / "keys.json"),
         "REGULARS_STORES_FILE": str(home / "stores.toml"),
         "REGULARS_ERASURE_SECRET_FILE": str(home / "erasure.secret"),

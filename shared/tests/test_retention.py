@@ -10,12 +10,13 @@ from shared.topics import KafkaSettings, apply, topics
 from stack.infra import Infra
 
 IN_2011 = int(datetime(2011, 12, 9, tzinfo=UTC).timestamp() * 1000)
+SOON = {"log.retention.check.interval.ms": "300", "log.initial.task.delay.ms": "300"}
 FORTNIGHT_MS = str(14 * 24 * 3600 * 1000)
 
 
 async def test_records_of_2011_outlive_the_retention_check(tmp_path):
     """A topic with the producers' time beside ours shows that the check has been."""
-    with Infra(tmp_path, kafka_settings={"log.retention.check.interval.ms": "300"}) as own:
+    with Infra(tmp_path, kafka_settings=SOON) as own:
         servers = own.kafka_servers
         await apply(KafkaSettings(kafka_servers=servers), topics(partitions=1))
         admin = AIOKafkaAdminClient(bootstrap_servers=servers)

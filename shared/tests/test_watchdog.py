@@ -82,7 +82,7 @@ async def test_nobody_is_stuck_while_kafka_is_away(engine_and_settings, monkeypa
     waiting = Stuck(engine, away, joined=False)
 
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(watchdog.watch(waiting), 4)
+        await asyncio.wait_for(watchdog.watch(waiting), 3)
 
 
 class SlowToAnswer:

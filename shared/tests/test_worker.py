@@ -95,7 +95,7 @@ async def test_events_have_their_effect_and_a_stop_is_graceful(log, door, start)
 @SIZES
 async def test_kill_9_at_any_moment(log, door, start, size):
     rng = random.Random(7)
-    for round_ in range(3 if size < 1_000 else 20):
+    for round_ in range(2 if size < 1_000 else 20):
         worker = start(f"w{round_}")
         await log.publish(orders(size * round_, size))
         await reaches(door, size * round_ + rng.randrange(1, size - 50))
@@ -123,7 +123,7 @@ async def test_a_zombie_that_wakes_after_its_session_changes_nothing(log, door, 
 
 @SIZES
 async def test_rebalances_under_load(log, door, start, size):
-    rounds = 2 if size < 1_000 else 10
+    rounds = 1 if size < 1_000 else 10
     start("steady")
     for round_ in range(rounds):
         guest = start(f"guest{round_}")
@@ -183,7 +183,7 @@ async def away(log, door, start, infra, seconds):
 
 
 async def test_postgresql_is_away_for_a_while(log, door, start, infra):
-    await away(log, door, start, infra, 8)
+    await away(log, door, start, infra, 4)
 
 
 @pytest.mark.long
@@ -234,7 +234,7 @@ def _but(headers, name):
 
 async def test_a_release_that_always_fails_stops_and_buries_nothing(log, door, start):
     await log.publish(orders(0, 300))
-    for attempt in range(3):
+    for attempt in range(2):
         worker = start(f"bad{attempt}", COUNTING_BUG="1", REGULARS_RELEASE="bad")
         assert await worker.exit_code() == 1
         assert "dead-letters" in worker.said()
