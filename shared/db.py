@@ -28,6 +28,8 @@ POOL_TIMEOUT_S = 2  # then 503 with Retry-After: a queue in front of a full pool
 TRANSIENT_CLASSES = ("08", "53", "57P0")
 TRANSIENT_STATES = {"40001", "40P01", "40003", "55P03", "25P03", "25P04"}
 TIMED_OUT = "57014"
+# A connection that dies in the middle of an exchange raises either; neither is a PostgresError.
+LOST = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 T = TypeVar("T")
 
@@ -131,7 +133,7 @@ def is_timeout(error: BaseException) -> bool:
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same work may succeed later, unchanged."""
-    if isinstance(error, PoolTimeout | OSError | TimeoutError | asyncpg.InterfaceError):
+    if isinstance(error, (PoolTimeout, OSError, TimeoutError, *LOST)):
         return True
     if isinstance(error, InterfaceError) or getattr(error, "connection_invalidated", False):
         return True

@@ -97,7 +97,7 @@ async def run_once(job: Job, engine: AsyncEngine, world: World) -> bool:
             log.exception("job failed", job=job.name)
         metrics.JOB_SECONDS.labels(job.name).observe(time.monotonic() - started)
         await conn.execute(END, job.name, outcome)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except (OSError, TimeoutError, asyncpg.PostgresError, *db.LOST):
         log.warning("job lost its session", job=job.name)
         return False
     finally:

@@ -97,7 +97,7 @@ class Bell:
                     if conn is None or conn.is_closed():
                         conn = await db.direct(self._settings)
                     await conn.execute(f"NOTIFY {CHANNEL}")
-                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+                except (OSError, TimeoutError, asyncpg.PostgresError, *db.LOST):
                     conn = None
                 await asyncio.sleep(BELL_INTERVAL_S)
         finally:

@@ -124,7 +124,7 @@ class Relay:
                             await self._idle()
             except (KafkaError, OSError, TimeoutError, asyncpg.PostgresError) as error:
                 log.warning("relay interrupted", error=type(error).__name__)
-            except asyncpg.InterfaceError as error:
+            except db.LOST as error:
                 log.warning("relay lost its session", error=type(error).__name__)
             if not stop.is_set():
                 await asyncio.sleep(delay_s)

@@ -4,9 +4,10 @@ import asyncio
 import random
 from contextlib import AsyncExitStack
 
+import asyncpg
 import pytest
 
-from shared import outbox
+from shared import db, outbox
 from shared.events import codec
 from shared.events.notices import NoticeSuppressed
 from shared.letters_cli import replay
@@ -87,6 +88,29 @@ async def test_a_crash_between_acknowledgement_and_delete_sends_the_same_ids_aga
     messages = await log.read(TOPIC)
     assert len(messages) == 4
     assert expected(messages) == {"ada": ["n1", "n2"]}
+
+
+async def test_a_connection_that_dies_within_an_exchange_is_made_anew(
+    door, log, relay, monkeypatch
+):
+    await enqueue(door, notice(1))
+    once = relay.relay_once
+    deaths = [
+        asyncpg.InternalClientError("cannot switch to state 15; another operation is in progress"),
+        asyncpg.InterfaceError("connection is closed"),
+    ]
+
+    async def relay_once(*args):
+        if deaths:
+            raise deaths.pop()
+        return await once(*args)
+
+    monkeypatch.setattr(relay, "relay_once", relay_once)
+    await run(relay, door, empty)
+
+    assert all(db.passes(error) for error in (asyncpg.InternalClientError(), *deaths))
+    [sent] = await log.read("crm.notices.v1")
+    assert sent.key == b"ada"
 
 
 async def test_a_shard_has_one_relay_at_a_time(door, log, relay):
