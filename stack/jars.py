@@ -25,7 +25,7 @@ DOWNLOAD_TIMEOUT_S = 900
 
 # slf4j-simple: the broker's warnings go to its log file, with no configuration to keep.
 POM = f"""\
-<project xmlns="http://maven.apache.org/POM/4.0.0">
+<project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>regulars</groupId>
   <artifactId>kafka-jars</artifactId>
