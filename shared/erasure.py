@@ -63,6 +63,10 @@ CLEAR = {
         DELETE FROM stored_answer WHERE subject = ANY(CAST(:ids AS text[]))
     """),
 }
+# Held against the audit's reads, which are written on a connection of their own: what is written
+# before it is anonymised here, what is written after it finds the tombstone.
+LOCK_AUDIT = text("SELECT pg_advisory_xact_lock(hashtext('erasure'))")
+SHARE_AUDIT = text("SELECT pg_advisory_xact_lock_shared(hashtext('erasure'))")
 ANONYMISE_AUDIT = text("SELECT forget_audit_subjects(CAST(:ids AS text[]), :mark)")
 
 Erase = Callable[[AsyncConnection, Collection[str]], Awaitable[dict[str, int]]]
@@ -88,6 +92,10 @@ class Tombstones:
 
     def _digest(self, customer_id: str) -> bytes:
         return hmac.digest(self._secret, customer_id.encode(), hashlib.sha256)
+
+    def mark(self, customer_id: str) -> str:
+        """What stands in the audit log in place of an erased id."""
+        return f"erased:{self.digest(customer_id).hex()[:16]}"
 
     async def find(
         self, conn: AsyncConnection, customer_ids: Collection[str]
@@ -135,7 +143,8 @@ class Tombstones:
             },
         )
         erased = await erase(conn, ids) | await _clear(conn, request)
-        await conn.execute(ANONYMISE_AUDIT, {"ids": ids, "mark": f"erased:{digest.hex()[:16]}"})
+        await conn.execute(LOCK_AUDIT)
+        await conn.execute(ANONYMISE_AUDIT, {"ids": ids, "mark": self.mark(request.customer_id)})
         await aliases.forget(conn, ids)
         metrics.ERASED.inc()
         receipt = ErasureCompleted(

@@ -111,6 +111,7 @@ async def api(service: Service, settings: Settings) -> None:
         clock=world.clock,
         stores=world.stores,
         keys=KeyRing(settings.keys_file),
+        tombstones=world.tombstones,
         caused=service.caused,
         bell=bell,
     )

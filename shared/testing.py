@@ -131,6 +131,7 @@ class Door:
             clock=clock or self.world.clock,
             stores=self.world.stores,
             keys=KeyRing(settings.keys_file),
+            tombstones=self.world.tombstones,
             caused=self.service.caused,
         )
         app = create_app(

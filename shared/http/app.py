@@ -91,7 +91,7 @@ def create_app(
         lifespan=_running,
     )
     app.state.context = context
-    app.state.reads = Reads(context.engine)
+    app.state.reads = Reads(context.engine, context.tombstones)
     app.state.publisher = Publisher(context.settings) if intake else None
     for router in (*routers, seen.router, *([intake_router] if intake else [])):
         app.router.routes.extend(lock(route) for route in router.routes)

@@ -6,7 +6,9 @@ kill -9 loses at most the last second of *read* records, never one of a change. 
 database is away they wait; when READS_MAX wait, reads are refused rather than unrecorded.
 What a storefront's customer reads of his own is not recorded.
 
-`detail` holds no personal data: the subject's id is all that names him.
+`detail` holds no personal data: the subject's id is all that names him. A read that is
+written after the subject's erasure is written under his mark, whenever it was asked for:
+an id that is erased does not come back by somebody's asking for it.
 """
 
 import asyncio
@@ -23,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from starlette.types import Scope
 
 from shared import db
+from shared.erasure import SHARE_AUDIT, Tombstones
 from shared.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -92,8 +95,9 @@ def caller_id(scope: Scope) -> str:
 class Reads:
     """The reads not yet written."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, tombstones: Tombstones) -> None:
         self._engine = engine
+        self._tombstones = tombstones
         self._waiting: list[Row] = []
 
     def add(self, row: Row) -> None:
@@ -126,13 +130,22 @@ class Reads:
             rows = self._waiting[: min(left, FLUSH_ROWS_MAX)]
             try:
                 async with self._engine.begin() as conn:
-                    await _insert(conn, rows)
+                    await _insert(conn, await self._masked(conn, rows))
             except Exception as error:
                 log.exception("audit of reads cannot be written", rows=len(rows))
                 if db.is_transient(error):
                     return
             del self._waiting[: len(rows)]
             left -= len(rows)
+
+    async def _masked(self, conn: AsyncConnection, rows: list[Row]) -> list[Row]:
+        """The rows, with the erased among their subjects named by their marks."""
+        await conn.execute(SHARE_AUDIT)
+        erased = await self._tombstones.find(conn, {row[3] for row in rows if row[3]})
+        return [
+            (*row[:3], self._tombstones.mark(row[3]), *row[4:]) if row[3] in erased else row
+            for row in rows
+        ]
 
 
 async def _insert(conn: AsyncConnection, rows: list[Row]) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.clock import Clock
+from shared.erasure import Tombstones
 from shared.keys import KeyRing
 from shared.outbox import Bell
 from shared.settings import Settings
@@ -32,6 +33,7 @@ class Context:
     clock: Clock
     stores: Stores
     keys: KeyRing
+    tombstones: Tombstones
     caused: Caused
     bell: Bell | None = None  # without one the relay finds what was enqueued by its poll
 

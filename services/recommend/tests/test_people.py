@@ -96,6 +96,18 @@ async def test_the_erased_stay_erased_when_the_log_is_replayed(door, tell, ask):
     assert await state(door) == erased
 
 
+async def test_whoever_asks_for_the_erased_leaves_no_name_in_the_audit(door, tell):
+    await tell(*CATALOGUE, *BOUGHT, view("ada", "p1"), view("bob", "p1"))
+    async with door.client() as http:
+        await http.get("/v1/recommendations/ada")  # recorded when the client ends, a second later
+        await tell(erasure("ada"))
+        await http.get("/v1/recommendations/ada")
+        await http.get("/v1/recommendations/bob")
+
+    told = [row.subject for row in await door.query("SELECT subject FROM audit ORDER BY id")]
+    assert told == [door.world.tombstones.mark("ada")] * 2 + ["bob"]
+
+
 async def test_a_product_with_the_id_of_an_erased_customer_is_still_for_sale(door, tell, ask):
     await tell(erasure("p1"))
 

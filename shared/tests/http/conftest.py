@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from shared import db
 from shared.clock import Clock
+from shared.erasure import Tombstones
 from shared.errors import Conflict, Forbidden, NotFound, Unavailable
 from shared.events.envelope import CustomerId
 from shared.http import audit, paging
@@ -27,6 +28,7 @@ from shared.http.once import once
 from shared.keys import DEV_ISSUER, KeyRing, dev_jwks, new_key
 from shared.settings import Settings
 from shared.stores import Stores
+from shared.testing import SECRET
 
 router = APIRouter(prefix="/v1/visits", tags=["visits"])
 
@@ -231,6 +233,7 @@ def make_api(counting_template, make_database, tmp_path):
             clock=Clock(),
             stores=Stores(),
             keys=KeyRing(settings.keys_file),
+            tombstones=Tombstones(SECRET),
             caused=caused,
         )
         app = create_app("test", routers, context, intake=intake, request_max_s=request_max_s)
