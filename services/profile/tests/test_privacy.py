@@ -1,5 +1,6 @@
 """Consent, and being forgotten."""
 
+import re
 from uuid import uuid4
 
 import pytest
@@ -98,7 +99,8 @@ async def test_an_erasure_can_be_followed_to_its_receipts(door):
     assert "topics" in followed["receipts"][0]["gone_by"]
     assert followed["waiting"] == ["loyalty", "recommend", "notify"]
     assert unknown.status_code == 404
-    assert "ada" not in str(await door.query("SELECT * FROM erasure_request, erasure_receipt"))
+    rows = await door.query("SELECT * FROM erasure_request, erasure_receipt")
+    assert not re.search(r"\bada\b", str(rows)), "as a word: a random id may hold the letters"
 
 
 async def test_an_erased_person_stays_erased_when_replayed(door):
