@@ -45,6 +45,7 @@ Scope = Literal[
     "privacy:write",
     "loyalty:read",
     "loyalty:write",
+    "loyalty:admin",  # rules, offers, rewards, adjustments, closings
     "recommend:read",
     "notify:read",
     "notify:write",

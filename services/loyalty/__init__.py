@@ -10,11 +10,13 @@ Owns      journal, posting    the ledger: append-only, also for this service's o
           seal, unsealed      the chain over the ledger, in blocks, and the journals in none yet
           balance             what each account holds: derived from the ledger, cached
           member              whose account it is: the one link to the person, and deletable
+          definition          what the store lays down, in versions: append-only
           order_state         the last revision seen of each order, and what it has booked
 Serves    GET /v1/accounts/{customer_id}           balance of the person
           GET /v1/accounts/{customer_id}/balance   as of any time, by event or by booking
           GET /v1/accounts/{customer_id}/history   journals with their postings, newest first
           GET /v1/orders/{order_id}                what an order earned, line by line
+          GET, PUT /v1/programmes/{id}           how points live, in versions
           GET /v1/ledger/seals                     the chain's heads, newest first
           GET /v1/ledger/reconciliation            proof that the books balance
 """

@@ -3,17 +3,19 @@
 from sqlalchemy import text
 
 from services.loyalty.__main__ import SERVICE
-from services.loyalty.store import books, hot, journals, members, orders, seals
+from services.loyalty.store import books, definitions, hot, journals, members, orders, seals
 from shared import migrate
 from shared.testing_sql import plans, statements, walks
 
-STATEMENTS = statements(journals, members, orders, seals)
+STATEMENTS = statements(definitions, journals, members, orders, seals)
 STATEMENTS |= {
     "hot.GET_BALANCE": text(hot.GET_BALANCE),
     "hot.GET_OWN_BALANCE": text(hot.GET_OWN_BALANCE),
 }
 # The first entries of an index, and no more.
 BOUNDED = {
+    "services.loyalty.store.definitions.GET_LAST": ["Index Only Scan on definition"],
+    "services.loyalty.store.definitions.LIST_ALL": ["Index Scan on definition"],  # few, and kept
     "services.loyalty.store.seals.GET_LAST": ["Index Scan on seal"],
     "services.loyalty.store.seals.TAKE_UNSEALED": ["Index Only Scan on unsealed"],
 }

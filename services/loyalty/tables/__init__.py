@@ -1,0 +1,14 @@
+"""Loyalty's tables: the schema's one truth, which the migrations are checked against.
+
+No foreign keys: their triggers run for each row and cost the ledger most of its speed. A
+posting is inserted by the function that inserts its journal, and nothing is ever deleted.
+
+ledger       members, balances, journals, postings, seals
+orders       what each order has booked, and the awards behind it
+definitions  what the store has laid down: the programme, rules, offers, rewards
+"""
+
+from services.loyalty.tables import definitions, ledger, orders
+from services.loyalty.tables.metadata import METADATA
+
+__all__ = ["METADATA", "definitions", "ledger", "orders"]
