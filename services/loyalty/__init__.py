@@ -2,13 +2,15 @@
 
 Consumes  shop.orders.v1      every order, as the snapshot that it now is
           crm.profiles.v1     profile.merged, profile.unmerged, erasure.requested (by the backbone)
-Produces  crm.loyalty.v1      points.earned, points.activated, points.reversed
+Produces  crm.loyalty.v1      points.earned, points.activated, points.reversed, points.expiring,
+                              points.expired
           crm.ledger.v1       ledger.sealed: the heads of the chain over the books
           crm.erasures.v1     erasure.completed (by the backbone)
 Owns      journal, posting    the ledger: append-only, also for this service's own role
           award_snapshot      what each order line earned, by which rule and from what: append-only
           seal, unsealed      the chain over the ledger, in blocks, and the journals in none yet
           balance             what each account holds: derived from the ledger, cached
+          lot, sweep          dated points, and how far the warnings of their expiry have come
           member              whose account it is: the one link to the person, and deletable
           definition          what the store lays down, in versions: append-only
           order_state         the last revision seen of each order, and what it has booked

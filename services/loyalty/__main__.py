@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from services.loyalty import handlers, sealing, tables
+from services.loyalty import handlers, sealing, tables, timers
 from services.loyalty.api import accounts, definitions, ledger, orders
 from services.loyalty.store import journals
 from shared.service import Service, commands, execute
@@ -17,7 +17,7 @@ SERVICE = Service(
     caused=journals.caused,
     metadata=tables.METADATA,
     migrations=Path(__file__).parent / "migrations",
-    jobs=(sealing.SEAL,),
+    jobs=(sealing.SEAL, *timers.JOBS),
 )
 app = commands(SERVICE)
 app.command("verify-ledger")(sealing.verify)

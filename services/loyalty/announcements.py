@@ -4,33 +4,29 @@ The balance in an event is that of the account under the event's own customer id
 after the journal. Of a person with several ids the API tells the sum.
 """
 
-from typing import Any, assert_never
+from typing import Any
 from uuid import UUID
 
-from services.loyalty.ledger import Account, Journal
+from services.loyalty.ledger import SOURCE, Account, Journal
 from services.loyalty.points import Rule
+from services.loyalty.reversal import Reversal
 from shared.events import codec
 from shared.events.envelope import Event
-from shared.events.loyalty import PointsActivated, PointsEarned, PointsReversed
-
-SOURCE = "regulars/loyalty"
+from shared.events.loyalty import PointsActivated, PointsEarned, PointsExpired, PointsReversed
 
 
-def announce(journal: Journal, account: Account, rule: Rule, earned_in: UUID | None) -> Event:
-    """The event that follows from the journal; its id is the cause's, whatever the retry."""
-    order = journal.cause.data
-    common: dict[str, Any] = {
-        "customer_id": account.customer_id,
-        "journal_id": str(journal.id),
-        "points": journal.points,
-        "balance": {
-            "active": account.active,
-            "pending": account.pending,
-            "reserved": account.reserved,
-        },
-        "order_id": order.order_id,
-        "order_revision": order.revision,
-        "store": order.store,
+def announce(
+    journal: Journal,
+    account: Account,
+    rule: Rule,
+    earned_in: UUID | None,
+    reversal: Reversal | None = None,
+) -> Event:
+    """The event that follows from an order's journal; its id is the cause's, whatever the retry."""
+    common = {
+        **common_of(journal, account),
+        "order_id": journal.document,
+        "order_revision": journal.revision if journal.revision > 0 else None,
     }
     match journal.kind:
         case "earn":
@@ -46,10 +42,35 @@ def announce(journal: Journal, account: Account, rule: Rule, earned_in: UUID | N
                 direction="taken_back",
                 of_journal_id=str(earned_in) if earned_in else None,
                 reason=journal.cause.type,
+                owed=reversal.owed if reversal else 0,
+                settled=reversal.settled if reversal else 0,
             )
             return _follow(journal, "points.reversed", reversed_)
         case _:
-            assert_never(journal.kind)
+            raise AssertionError(f"no order books {journal.kind}")
+
+
+def expired(journal: Journal, account: Account) -> Event:
+    """Points were not spent in time."""
+    common = common_of(journal, account)
+    return _follow(
+        journal, "points.expired", PointsExpired(**common, expired_at=journal.cause.time)
+    )
+
+
+def common_of(journal: Journal, account: Account) -> dict[str, Any]:
+    """What every event about a journal tells."""
+    return {
+        "customer_id": account.customer_id,
+        "journal_id": str(journal.id),
+        "points": journal.points,
+        "balance": {
+            "active": account.active - account.owed,
+            "pending": account.pending,
+            "reserved": account.reserved,
+        },
+        "store": journal.store or None,
+    }
 
 
 def _follow(journal: Journal, type_: str, data: Any) -> Event:

@@ -9,12 +9,15 @@ from collections.abc import Collection
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import orders
-from services.loyalty.orders import Judged, Known
-from services.loyalty.store import journals as journal_store
+from services.loyalty import booking, orders
+from services.loyalty.ledger import ORDER
+from services.loyalty.orders import Judged, Known, Terms
+from services.loyalty.programme import programme_at
+from services.loyalty.store import definitions
+from services.loyalty.store import lots as lot_store
 from services.loyalty.store import members as member_store
 from services.loyalty.store import orders as order_store
-from shared import aliases, outbox
+from shared import aliases
 from shared.events import orders as shop_orders
 from shared.events import profiles
 from shared.events.envelope import Event
@@ -24,20 +27,19 @@ TOPICS = (shop_orders.TOPIC, profiles.TOPIC)
 
 
 async def handle(conn: AsyncConnection, events: list[Event], world: World) -> None:
-    """Nine statements, whatever the size of the batch; merges and erasures are done before."""
+    """A dozen statements, whatever the size of the batch; merges and erasures are done before."""
     judged = orders.judge(events, world.stores)
     if not judged:
         return
-    known = await _load(conn, judged)
-    outcome = orders.fold(known, judged, world.stores.base_currency)
+    terms = Terms(await definitions.book(conn), world.stores)
+    known = await _load(conn, judged, terms)
+    outcome = orders.fold(known, judged, terms)
     await order_store.save(conn, known.orders, outcome.orders.values())
-    await member_store.save(conn, outcome.accounts.values())
-    await journal_store.append(conn, outcome.journals)
+    await booking.save(conn, outcome.wallet)
     await order_store.keep_awards(conn, outcome.awards)
-    await outbox.enqueue(conn, outcome.facts)
 
 
-async def _load(conn: AsyncConnection, judged: list[Judged]) -> Known:
+async def _load(conn: AsyncConnection, judged: list[Judged], terms: Terms) -> Known:
     """The orders concerned, and their owners' accounts, locked; who earns now gets one."""
     states = await order_store.load(conn, {event.data.order_id for event, _ in judged})
     owners = orders.owners_of(states, judged)
@@ -52,7 +54,15 @@ async def _load(conn: AsyncConnection, judged: list[Judged]) -> Known:
     }
     await member_store.add_missing(conn, earners)
     accounts = await member_store.lock(conn, owners.values())
-    return Known(states, accounts, people)
+    earned = [order_id for order_id, state in states.items() if state.earned_in]
+    lots = await lot_store.load_of_documents(conn, ORDER, earned) if earned else []
+    spent = {lot.account_id for lot in lots if lot.used or lot.reserved}
+    if spent and any(
+        programme_at(terms.book, event.time).returns.spent == "negative" for event, _ in judged
+    ):
+        # What is taken back of these orders may have to come out of the member's other lots.
+        lots += await lot_store.load_spendable(conn, spent)
+    return Known(states, accounts, lots, people)
 
 
 async def erase(conn: AsyncConnection, customer_ids: Collection[str]) -> dict[str, int]:

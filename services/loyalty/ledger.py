@@ -11,12 +11,12 @@ ever, and its id is derived from it, so a fact that is booked twice is an error 
 database refuses, not a second effect.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
 from hashlib import blake2b
-from typing import Literal
+from typing import Literal, get_args
 from uuid import UUID
 
 from shared.errors import Reject
@@ -30,21 +30,40 @@ class AccountKind(IntEnum):
     """Stored as a number, so a number is never used again. Below 10: one for each member."""
 
     PENDING = 1  # earned, and not spendable yet
-    ACTIVE = 2  # spendable; below zero is a debt that the next points pay
+    ACTIVE = 2  # spendable: what remains in the member's lots
     RESERVED = 3  # set aside for a checkout
+    OWED = 4  # below zero: what he owes us, until his next points pay it
     ISSUED = 11
     REDEEMED = 12
     EXPIRED = 13
     CLAWED_BACK = 14
     ADJUSTED = 15
+    OPENING = 16  # brought along from another system
+    DONATED = 17
+    SETTLED = 18  # spent points of a returned order, which a lower refund has paid
 
 
-JournalKind = Literal["earn", "activate", "reverse"]
-RANK: dict[JournalKind, int] = {"earn": 0, "activate": 1, "reverse": 2}
+JournalKind = Literal[
+    "earn",
+    "activate",
+    "reverse",
+    "expire",
+    "reserve",
+    "redeem",
+    "free",
+    "give_back",
+    "adjust",
+    "opening",
+    "donate",
+    "forfeit",
+]
+RANK: dict[JournalKind, int] = {kind: rank for rank, kind in enumerate(get_args(JournalKind))}
 """The order of one event's journals, for readers. A number is never used again."""
 
 ORDER = "order"
 """The source of journals whose document is an order."""
+SOURCE = "regulars/loyalty"
+"""The source of what this service causes itself, and of what it tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +76,15 @@ class Posting:
     points: int
 
 
+def points_of(postings: Sequence[Posting]) -> int:
+    """What a journal is about: what went where its first posting went. Other postings say what
+    became of those points at once, such as to pay a debt."""
+    return sum(p.points for p in postings if p.credit is postings[0].credit)
+
+
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """One fact in one member's books, and the event that caused it."""
+    """One fact in one member's books, and what caused it: an event, a request, a due time."""
 
     id: UUID
     account_id: UUID
@@ -67,12 +92,13 @@ class Journal:
     document: str
     revision: int
     kind: JournalKind
+    store: str
     postings: tuple[Posting, ...]
     cause: Event
 
     @property
     def points(self) -> int:
-        return sum(posting.points for posting in self.postings)
+        return points_of(self.postings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +110,29 @@ class Account:
     pending: int = 0
     active: int = 0
     reserved: int = 0
+    owed: int = 0
     version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Purse:
-    """What a person holds, in whole points; `active` below zero is a debt."""
+    """What a person holds, in whole points. `active` is spendable; `owed` he owes us."""
 
     pending: int
     active: int
     reserved: int
+    owed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """A fact to be booked: a journal's business key, but for its kind, and its cause."""
+
+    source: str
+    document: str
+    revision: int
+    cause: Event
+    store: str = ""
 
 
 def journal_id(
@@ -111,38 +150,52 @@ def journal_id(
 
 
 def journal_of(
-    account: Account, cause: Event, kind: JournalKind, postings: Iterable[Posting]
+    account_id: UUID, deed: Deed, kind: JournalKind, postings: Iterable[Posting]
 ) -> Journal:
-    """The journal of one revision of an order, in the account that the order belongs to."""
-    order = cause.data
-    name = journal_id(cause.time, ORDER, order.order_id, order.revision, kind)
+    """What the deed does of one kind in one account."""
     return Journal(
-        id=name,
-        account_id=account.account_id,
-        source=ORDER,
-        document=order.order_id,
-        revision=order.revision,
+        id=journal_id(deed.cause.time, deed.source, deed.document, deed.revision, kind),
+        account_id=account_id,
+        source=deed.source,
+        document=deed.document,
+        revision=deed.revision,
         kind=kind,
+        store=deed.store,
         postings=tuple(postings),
-        cause=cause,
+        cause=deed.cause,
     )
+
+
+def cause_of(source: str, id_: str, time: datetime) -> Event:
+    """A cause that is in no log: a request (its caller and key) or a due time."""
+    return Event(id=id_, source=source, type="", time=time, topic="", key="", data=None)
 
 
 def book(account: Account, journal: Journal) -> Account:
     """The account after the journal; Reject if it then holds more than can be told."""
-    pending, active, reserved = account.pending, account.active, account.reserved
+    held = {
+        AccountKind.PENDING: account.pending,
+        AccountKind.ACTIVE: account.active,
+        AccountKind.RESERVED: account.reserved,
+        AccountKind.OWED: -account.owed,
+    }
     for posting in journal.postings:
         assert posting.points > 0, "a posting moves points"
         for kind, points in (posting.debit, -posting.points), (posting.credit, posting.points):
-            if kind is AccountKind.PENDING:
-                pending += points
-            elif kind is AccountKind.ACTIVE:
-                active += points
-            elif kind is AccountKind.RESERVED:
-                reserved += points
+            if kind in held:
+                held[kind] += points
+    pending, active, reserved, owed = held.values()
     assert pending >= 0, "no order takes back more pending points than it gave"
+    assert active >= 0, "nobody spends what is in no lot"
     assert reserved >= 0, "no reservation frees more than it holds"
-    if max(pending, abs(active), reserved) > POINTS_MAX:
+    assert owed <= 0, "nobody pays more than he owes"
+    if max(pending, active, reserved, -owed) > POINTS_MAX:
         raise Reject(f"the account would hold over {POINTS_MAX} points; check the order's amounts")
-    version = account.version + 1
-    return Account(account.customer_id, account.account_id, pending, active, reserved, version)
+    return replace(
+        account,
+        pending=pending,
+        active=active,
+        reserved=reserved,
+        owed=-owed,
+        version=account.version + 1,
+    )

@@ -10,30 +10,24 @@ rejected by name. A guest's order, which has booked nothing, goes to whoever cla
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import NamedTuple
 from uuid import UUID
 
 from services.loyalty import announcements, ledger, points
-from services.loyalty.ledger import Account, AccountKind, Journal, JournalKind, Posting
+from services.loyalty import wallet as wallets
+from services.loyalty.definitions import Book
+from services.loyalty.ledger import ORDER, SOURCE, Account, Deed, JournalKind, Posting
+from services.loyalty.lines import LineState, differences, matured, next_due, targets
+from services.loyalty.lots import Lot
 from services.loyalty.points import BASE, Rule, Verdict
+from services.loyalty.programme import programme_at
+from services.loyalty.reversal import take_back
+from services.loyalty.wallet import Wallet
 from shared.errors import Reject
 from shared.events.envelope import Event
 from shared.events.orders import OrderSnapshot
 from shared.stores import Stores
-
-
-class LineState(NamedTuple):
-    """A line's award, and what of it is booked: a tuple, as it is kept."""
-
-    basis_minor: int
-    awarded: int
-    pending: int = 0
-    active: int = 0
-
-
-NOTHING = LineState(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +45,8 @@ class OrderState:
     lines: Mapping[str, LineState] = field(default_factory=dict)
     earned_in: UUID | None = None
     """The last journal in which the order earned: what a reversal refers to."""
+    activates_at: datetime | None = None
+    """When the next of its points become active by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +68,32 @@ Judged = tuple[Event, Verdict]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What was loaded for a batch: orders by id, accounts by customer id.
+    """What was loaded for a batch: orders by id, accounts by customer id, the orders' lots.
 
     `people` holds the members of the persons whose orders are carried by several ids.
     """
 
     orders: Mapping[str, OrderState]
     accounts: Mapping[str, Account]
+    lots: Collection[Lot] = ()
     people: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the store has laid down, in versions, and its stores."""
+
+    book: Book
+    stores: Stores
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a batch comes to: only what has changed."""
 
+    wallet: Wallet
     orders: dict[str, OrderState] = field(default_factory=dict)
-    accounts: dict[str, Account] = field(default_factory=dict)
-    journals: list[Journal] = field(default_factory=list)
     awards: list[AwardSnapshot] = field(default_factory=list)
-    facts: list[Event] = field(default_factory=list)
 
 
 def judge(events: Iterable[Event], stores: Stores) -> list[Judged]:
@@ -126,31 +129,26 @@ def contested(owners: Mapping[str, str], judged: Iterable[Judged]) -> set[str]:
     }
 
 
-def fold(known: Known, judged: Iterable[Judged], base_currency: str) -> Outcome:
+def fold(known: Known, judged: Iterable[Judged], terms: Terms) -> Outcome:
     """The books after these events; Reject names an event that can have no place in them."""
-    out = Outcome()
+    out = Outcome(Wallet.open(known.accounts.values(), known.lots))
     for event, verdict in judged:
         order: OrderSnapshot = event.data
         before = out.orders.get(order.order_id) or known.orders.get(order.order_id)
         owner = _owner(before, event, known.people)
         if owner is None or (before and order.revision <= before.revision):
             continue
+        account = known.accounts.get(owner)
+        # What was due before this happened came first, whatever the job has come to.
+        while before and account and before.activates_at and before.activates_at <= event.time:
+            before = mature(before, account, terms, out)
+        lines = _lines_of(event, before, terms, out) if verdict == "earns" else {}
         booked = before.lines if before else {}
-        lines: Mapping[str, LineState] = {}
-        if verdict == "earns":
-            bases = points.bases_of(order, base_currency)
-            standing = {line_id: line.basis_minor for line_id, line in booked.items()} == bases
-            # The award stands while what it was made on stands: it is decided once.
-            if standing:
-                awarded = {line_id: line.awarded for line_id, line in booked.items()}
-            else:
-                awarded = points.award(bases, base_currency, BASE)
-                out.awards.extend(_snapshots(order, base_currency, bases, awarded))
-            lines = _targets(event, bases, awarded)
         earned_in = before.earned_in if before else None
-        if lines != booked:
-            account = out.accounts.get(owner) or known.accounts[owner]
-            earned_in = _post(differences(booked, lines), event, account, earned_in, out)
+        if moves := {kind: p for kind, p in differences(booked, lines).items() if p}:
+            assert account, "who earns has an account"
+            deed = Deed(ORDER, order.order_id, order.revision, event, order.store)
+            earned_in = _post(moves, deed, account, terms=terms, out=out, earned_in=earned_in)
         out.orders[order.order_id] = OrderState(
             order.order_id,
             owner,
@@ -161,8 +159,27 @@ def fold(known: Known, judged: Iterable[Judged], base_currency: str) -> Outcome:
             verdict,
             lines,
             earned_in,
+            next_due(lines),
         )
     return out
+
+
+def _lines_of(
+    event: Event, before: OrderState | None, terms: Terms, out: Outcome
+) -> dict[str, LineState]:
+    """What should be booked of the order; a new award is kept with its inputs."""
+    order: OrderSnapshot = event.data
+    booked = before.lines if before else {}
+    base_currency = terms.stores.base_currency
+    bases = points.bases_of(order, base_currency)
+    # The award stands while what it was made on stands: it is decided once.
+    if {line_id: line.basis_minor for line_id, line in booked.items()} == bases:
+        awarded = {line_id: line.awarded for line_id, line in booked.items()}
+    else:
+        awarded = points.award(bases, base_currency, BASE)
+        out.awards.extend(_snapshots(order, base_currency, bases, awarded))
+    activation = programme_at(terms.book, event.time).activation
+    return targets(event, bases, awarded, booked, activation)
 
 
 def _owner(
@@ -181,68 +198,50 @@ def _owner(
     )
 
 
-def _targets(
-    event: Event, bases: Mapping[str, int], awarded: Mapping[str, int]
-) -> dict[str, LineState]:
-    """What the event's snapshot says should be booked, by line."""
-    order: OrderSnapshot = event.data
-    void = points.is_void(event.type, order.lines)
-    arrived = points.arrivals(event.type, order.lines)
-    targets: dict[str, LineState] = {}
-    for line in order.lines:
-        line_id = line.line_id
-        if line_id in bases:
-            gross = awarded[line_id]
-            net = 0 if void else points.kept(gross, line)
-            split = (0, net) if line_id in arrived else (net, 0)
-            targets[line_id] = LineState(bases[line_id], gross, *split)
-    return targets
+def mature(state: OrderState, account: Account, terms: Terms, out: Outcome) -> OrderState:
+    """The order after the points that are due next have become active, at their own time."""
+    due = state.activates_at
+    assert due, "nothing of this order waits"
+    after = matured(state.lines, due)
+    # Below zero: a due time, which no revision of the order is.
+    cause = ledger.cause_of(SOURCE, f"{state.order_id}@{int(due.timestamp())}", due)
+    deed = Deed(ORDER, state.order_id, -int(due.timestamp()), cause, state.store)
+    moves = differences(state.lines, after)
+    _post(moves, deed, account, terms=terms, out=out, earned_in=state.earned_in)
+    return replace(state, lines=after, activates_at=next_due(after))
 
 
 def _post(
     moves: Mapping[JournalKind, list[Posting]],
-    event: Event,
+    deed: Deed,
     account: Account,
-    earned_in: UUID | None,
+    *,
+    terms: Terms,
     out: Outcome,
+    earned_in: UUID | None,
 ) -> UUID | None:
     """Book what there is to move; the journal in which the order earned last."""
+    at, store = deed.cause.time, terms.stores.get(deed.store)
+    programme = programme_at(terms.book, at)
+    wallet, own = out.wallet, account.account_id
     for kind, postings in moves.items():
-        if postings:
-            journal = ledger.journal_of(account, event, kind, postings)
-            account = ledger.book(account, journal)
-            if kind == "earn":
+        if not postings:
+            continue
+        reversal = None
+        match kind:
+            case "activate":
+                expires_at = programme.expiry.expires_at(at, store.tz)
+                journal = wallets.activate(wallet, own, deed, postings, expires_at)
+            case "reverse":
+                policy = programme.returns
+                reversal = take_back(wallet, own, deed, postings, policy, now=at)
+                journal = reversal.journal
+            case _:
+                journal = wallet.book(own, deed, kind, postings)
                 earned_in = journal.id
-            out.journals.append(journal)
-            out.facts.append(announcements.announce(journal, account, BASE, earned_in))
-    out.accounts[account.customer_id] = account
+        told = announcements.announce(journal, wallet.accounts[own], BASE, earned_in, reversal)
+        wallet.facts.append(told)
     return earned_in
-
-
-def differences(
-    before: Mapping[str, LineState], after: Mapping[str, LineState]
-) -> dict[JournalKind, list[Posting]]:
-    """The postings that lead from one to the other, in the order in which they are booked.
-
-    What becomes active comes out of pending; what pending lacks for that is earned; what is
-    taken back is taken from where it is.
-    """
-    earn: list[Posting] = []
-    activate: list[Posting] = []
-    reverse: list[Posting] = []
-    for line in sorted(before.keys() | after.keys()):
-        old, new = before.get(line, NOTHING), after.get(line, NOTHING)
-        rise = new.active - old.active
-        gap = new.pending - old.pending + max(0, rise)
-        if gap > 0:
-            earn.append(Posting(line, AccountKind.ISSUED, AccountKind.PENDING, gap))
-        if rise > 0:
-            activate.append(Posting(line, AccountKind.PENDING, AccountKind.ACTIVE, rise))
-        if gap < 0:
-            reverse.append(Posting(line, AccountKind.PENDING, AccountKind.CLAWED_BACK, -gap))
-        if rise < 0:
-            reverse.append(Posting(line, AccountKind.ACTIVE, AccountKind.CLAWED_BACK, -rise))
-    return {"earn": earn, "activate": activate, "reverse": reverse}
 
 
 def _snapshots(

@@ -12,8 +12,8 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.loyalty import chain
-from services.loyalty.announcements import SOURCE
 from services.loyalty.chain import Broken
+from services.loyalty.ledger import SOURCE
 from services.loyalty.store import seals
 from shared import db, outbox
 from shared.errors import Fatal

@@ -73,6 +73,10 @@ class PointsReversed(PointsFact):
     of_journal_id: Id | None = None
     """The journal that this undoes, wholly or in part."""
     direction: Literal["taken_back", "given_back"]
+    owed: Points = 0
+    """Of them: already spent, and taken from the member's next points."""
+    settled: Points = 0
+    """Of them: already spent, and to be paid by a lower refund."""
 
 
 class PointsExpiring(CustomerFact, use_attribute_docstrings=True):

@@ -34,22 +34,36 @@ OWN_DATA = needs("loyalty:read", subject="customer_id", storefront=True)
 
 
 class AccountView(BaseModel):
-    """What the person holds, in points. `active` is spendable; below zero it is a debt."""
+    """What the person holds, in points. `active` is spendable; what is `owed` the next points
+    pay."""
 
     customer_id: str
     pending: int
     active: int
     reserved: int
+    owed: int
 
 
-@router.get("/{customer_id}", response_model=AccountView, openapi_extra=OWN_DATA)
+class CurrentView(AccountView):
+    """The same now, and when the next points expire; null: none has a date."""
+
+    next_expiry_at: datetime | None
+
+
+@router.get("/{customer_id}", response_model=CurrentView, openapi_extra=OWN_DATA)
 async def get_account(customer_id: CustomerId, request: Request) -> Response:
     """The balance, of all ids of the person together."""
     pooled = _sees_all(request, customer_id)
-    purse = await hot.get_purse(context_of(request).hot, customer_id, pooled=pooled)
-    if purse is None:
+    context = context_of(request)
+    found = await hot.get_purse(context.hot, customer_id, context.clock.now(), pooled=pooled)
+    if found is None:
         raise NotFound(NO_ACCOUNT)
-    body = {"customer_id": customer_id, **asdict(purse)}
+    purse, next_expiry_at = found
+    body = {
+        "customer_id": customer_id,
+        **asdict(purse),
+        "next_expiry_at": next_expiry_at.isoformat() if next_expiry_at else None,
+    }
     return Response(json.dumps(body), media_type="application/json")
 
 

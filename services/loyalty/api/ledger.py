@@ -31,6 +31,7 @@ class BalanceSums(BaseModel):
     pending: int
     active: int
     reserved: int
+    owed: int
 
 
 class Reconciliation(BaseModel):
@@ -42,11 +43,12 @@ class Reconciliation(BaseModel):
     """Each kind of account: credits less debits, from the postings."""
     sum: int
     liability: int
-    """What members hold, from the postings."""
+    """What members hold, from the postings; what some of them owe is not set off against it."""
     kept: BalanceSums
     """The same from the balances that are kept beside them."""
     accounts_differing: int
-    """Accounts whose kept balance is not what their postings come to."""
+    """Accounts whose kept balance is not what their postings come to, or not what is in their
+    lots."""
     accounts_differing_sample: list[UUID]
     journals: int
     postings: int
@@ -101,6 +103,7 @@ async def reconcile(context: Ctx) -> Reconciliation:
             pending=kept.pending,
             active=kept.active,
             reserved=kept.reserved,
+            owed=kept.owed,
         ),
         accounts_differing=found.differing,
         accounts_differing_sample=list(found.sample),

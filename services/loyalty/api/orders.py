@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from services.loyalty.api.views import JournalView
 from services.loyalty.ledger import ORDER
-from services.loyalty.orders import LineState
+from services.loyalty.lines import LineState
 from services.loyalty.store import journals as journal_store
 from services.loyalty.store import orders as store
 from shared.errors import NotFound

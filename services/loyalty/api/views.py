@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from services.loyalty.ledger import points_of
 from services.loyalty.store.journals import Entry
 
 
@@ -55,7 +56,7 @@ class JournalView(BaseModel):
             revision=entry.revision,
             event_time=entry.event_time,
             recorded_at=entry.recorded_at,
-            points=sum(posting.points for posting in entry.postings),
+            points=points_of(entry.postings),
             postings=[
                 PostingView(
                     line=p.line,

@@ -18,12 +18,12 @@ SUM_POSTINGS = """
 """
 SUM_BALANCES = """
     SELECT now(), count(*), coalesce(sum(pending), 0)::bigint, coalesce(sum(active), 0)::bigint,
-        coalesce(sum(reserved), 0)::bigint,
+        coalesce(sum(reserved), 0)::bigint, coalesce(sum(owed), 0)::bigint,
         (SELECT count(*) FROM member), (SELECT count(*) FROM journal),
         (SELECT count(*) FROM order_state WHERE verdict = 'no_base_total')
     FROM balance
 """
-# What the postings say that each account holds, beside what is kept as its balance.
+# What the postings say that each account holds, and what lies in its lots, beside its balance.
 COMPARE = """
     WITH moved AS (
         SELECT account_id,
@@ -32,13 +32,21 @@ COMPARE = """
             coalesce(sum(points) FILTER (WHERE credit = 2), 0)
                 - coalesce(sum(points) FILTER (WHERE debit = 2), 0) AS active,
             coalesce(sum(points) FILTER (WHERE credit = 3), 0)
-                - coalesce(sum(points) FILTER (WHERE debit = 3), 0) AS reserved
+                - coalesce(sum(points) FILTER (WHERE debit = 3), 0) AS reserved,
+            coalesce(sum(points) FILTER (WHERE debit = 4), 0)
+                - coalesce(sum(points) FILTER (WHERE credit = 4), 0) AS owed
         FROM posting GROUP BY account_id
+    ), held AS (
+        SELECT account_id, sum(remaining) AS active, sum(reserved) AS reserved
+        FROM lot WHERE remaining > 0 OR reserved > 0 GROUP BY account_id
     )
     SELECT count(*), (array_agg(account_id ORDER BY account_id))[:10]
-    FROM moved FULL JOIN balance AS kept USING (account_id)
-    WHERE (coalesce(moved.pending, 0), coalesce(moved.active, 0), coalesce(moved.reserved, 0))
-        IS DISTINCT FROM (kept.pending, kept.active, kept.reserved)
+    FROM moved FULL JOIN balance AS kept USING (account_id) FULL JOIN held USING (account_id)
+    WHERE (coalesce(moved.pending, 0), coalesce(moved.active, 0), coalesce(moved.reserved, 0),
+            coalesce(moved.owed, 0))
+        IS DISTINCT FROM (kept.pending, kept.active, kept.reserved, kept.owed)
+        OR (coalesce(held.active, 0), coalesce(held.reserved, 0))
+            IS DISTINCT FROM (kept.active, kept.reserved)
 """
 
 
@@ -61,6 +69,7 @@ class Kept:
     pending: int
     active: int
     reserved: int
+    owed: int
     members: int
     journals: int
     no_base_total: int
@@ -70,8 +79,8 @@ class Kept:
 class Sums:
     """The ledger at one moment.
 
-    `differing` counts the accounts whose balance is not what their postings come to; `sample`
-    names the first ten.
+    `differing` counts the accounts whose balance is not what their postings, or their lots, come
+    to; `sample` names the first ten.
     """
 
     flows: tuple[Flow, ...]

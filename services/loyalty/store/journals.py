@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.ledger import AccountKind, Journal, Posting, Purse
+from services.loyalty.ledger import AccountKind, Journal, Posting, Purse, points_of
 from shared import db
 
 Since = Literal["event", "recorded"]
@@ -33,6 +33,7 @@ JOURNAL = (
     "cause_topic",
     "cause_partition",
     "cause_offset",
+    "store",
 )
 POSTING = ("journal_id", "account_id", "points", "position", "debit", "credit", "line")
 
@@ -79,7 +80,8 @@ _SUM_AS_OF = """
     SELECT own.accounts,
         coalesce(sum(moved.points) FILTER (WHERE moved.kind = 1), 0)::bigint AS pending,
         coalesce(sum(moved.points) FILTER (WHERE moved.kind = 2), 0)::bigint AS active,
-        coalesce(sum(moved.points) FILTER (WHERE moved.kind = 3), 0)::bigint AS reserved
+        coalesce(sum(moved.points) FILTER (WHERE moved.kind = 3), 0)::bigint AS reserved,
+        -coalesce(sum(moved.points) FILTER (WHERE moved.kind = 4), 0)::bigint AS owed
     FROM (
         SELECT coalesce(array_agg(account_id), '{{}}') AS ids, count(*) AS accounts
         FROM member WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
@@ -149,7 +151,7 @@ async def sum_as_of(
     """What these ids' accounts held at a time, from the postings alone; None: no account."""
     ids = sorted(customer_ids)
     row = (await conn.execute(SUM_AS_OF[since], {"customer_ids": ids, "at": at})).one()
-    return Purse(row.pending, row.active, row.reserved) if row.accounts else None
+    return Purse(row.pending, row.active, row.reserved, row.owed) if row.accounts else None
 
 
 async def list_of_document(conn: AsyncConnection, source: str, document: str) -> list[Entry]:
@@ -174,7 +176,7 @@ async def caused(conn: AsyncConnection, source: str, event_id: str) -> list[dict
             "kind": entry.kind,
             "order_id": entry.document,
             "revision": entry.revision,
-            "points": sum(posting.points for posting in entry.postings),
+            "points": points_of(entry.postings),
         }
         for entry in await _with_postings(conn, found)
     ]
@@ -196,6 +198,7 @@ def _row(journal: Journal) -> tuple[object, ...]:
         cause.topic,
         cause.partition,
         cause.offset,
+        journal.store,
     )
 
 

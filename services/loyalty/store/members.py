@@ -5,6 +5,7 @@ balances that it needs at once, in the order of the customer ids, before any oth
 """
 
 from collections.abc import Collection, Iterable
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,19 +27,29 @@ ADD_MEMBERS = text("""
     INSERT INTO balance (account_id) SELECT account_id FROM added
 """)
 LOCK_ACCOUNTS = text("""
-    SELECT m.customer_id, b.account_id, b.pending, b.active, b.reserved, b.version
+    SELECT m.customer_id, b.account_id, b.pending, b.active, b.reserved, b.owed, b.version
     FROM member AS m JOIN balance AS b USING (account_id)
     WHERE m.customer_id = ANY(CAST(:customer_ids AS text[]))
     ORDER BY m.customer_id
     FOR UPDATE OF b
 """)
+# In the same order; the accounts of the erased, which nobody else locks, come last.
+LOCK_BY_ACCOUNT = text("""
+    SELECT coalesce(m.customer_id, ''), b.account_id, b.pending, b.active, b.reserved, b.owed,
+        b.version
+    FROM balance AS b LEFT JOIN member AS m USING (account_id)
+    WHERE b.account_id = ANY(CAST(:account_ids AS uuid[]))
+    ORDER BY m.customer_id NULLS LAST, b.account_id
+    FOR UPDATE OF b
+""")
 SAVE_BALANCES = text("""
     UPDATE balance
-    SET pending = new.pending, active = new.active, reserved = new.reserved, version = new.version
+    SET pending = new.pending, active = new.active, reserved = new.reserved, owed = new.owed,
+        version = new.version
     FROM unnest(
         CAST(:account_ids AS uuid[]), CAST(:pending AS bigint[]), CAST(:active AS bigint[]),
-        CAST(:reserved AS bigint[]), CAST(:versions AS bigint[])
-    ) AS new (account_id, pending, active, reserved, version)
+        CAST(:reserved AS bigint[]), CAST(:owed AS bigint[]), CAST(:versions AS bigint[])
+    ) AS new (account_id, pending, active, reserved, owed, version)
     WHERE balance.account_id = new.account_id
 """)
 FORGET_MEMBERS = text("""
@@ -59,6 +70,12 @@ async def lock(conn: AsyncConnection, customer_ids: Iterable[str]) -> dict[str, 
     return {account.customer_id: account for account in accounts}
 
 
+async def lock_accounts(conn: AsyncConnection, account_ids: Iterable[UUID]) -> list[Account]:
+    """The same by account: for jobs. The customer's id is empty where he was erased."""
+    wanted = sorted(set(account_ids))
+    return await db.fetch(conn, LOCK_BY_ACCOUNT, Account, account_ids=wanted)
+
+
 async def save(conn: AsyncConnection, accounts: Collection[Account]) -> None:
     """What the accounts now hold; they are locked."""
     if not accounts:
@@ -70,6 +87,7 @@ async def save(conn: AsyncConnection, accounts: Collection[Account]) -> None:
             "pending": [account.pending for account in accounts],
             "active": [account.active for account in accounts],
             "reserved": [account.reserved for account in accounts],
+            "owed": [account.owed for account in accounts],
             "versions": [account.version for account in accounts],
         },
     )

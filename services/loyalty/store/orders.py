@@ -2,36 +2,46 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.orders import AwardSnapshot, LineState, OrderState
+from services.loyalty.lines import LineState
+from services.loyalty.orders import AwardSnapshot, OrderState
 from shared import db
 
 LOAD_ORDERS = text("""
-    SELECT order_id, customer_id, revision, type, event_time, store, verdict, lines, earned_in
+    SELECT order_id, customer_id, revision, type, event_time, store, verdict, lines, earned_in,
+        activates_at
     FROM order_state
     WHERE order_id = ANY(CAST(:order_ids AS text[]))
 """)
-# Only from the revision that was read: another partition may have brought one meanwhile.
+LIST_DUE = text("""
+    SELECT order_id FROM order_state WHERE activates_at <= :now ORDER BY activates_at
+    LIMIT :orders_max
+""")
+# Only from the state that was read: another partition may have brought a revision meanwhile, or
+# a job have made points active.
 SAVE_ORDERS = text("""
     UPDATE order_state
     SET customer_id = new.customer_id, revision = new.revision, type = new.type,
         event_time = new.event_time, store = new.store, verdict = new.verdict,
-        lines = new.lines, earned_in = new.earned_in
+        lines = new.lines, earned_in = new.earned_in, activates_at = new.activates_at
     FROM unnest(
         CAST(:order_id AS text[]), CAST(:customer_id AS text[]), CAST(:revision AS bigint[]),
         CAST(:type AS text[]), CAST(:event_time AS timestamptz[]), CAST(:store AS text[]),
         CAST(:verdict AS text[]), CAST(:lines AS jsonb[]), CAST(:earned_in AS uuid[]),
-        CAST(:revision_before AS bigint[])
+        CAST(:activates_at AS timestamptz[]), CAST(:revision_before AS bigint[]),
+        CAST(:activates_before AS timestamptz[])
     ) AS new (
         order_id, customer_id, revision, type, event_time, store, verdict, lines, earned_in,
-        revision_before
+        activates_at, revision_before, activates_before
     )
     WHERE order_state.order_id = new.order_id AND order_state.revision = new.revision_before
+        AND order_state.activates_at IS NOT DISTINCT FROM new.activates_before
 """)
 ORDER_STATE = (
     "order_id",
@@ -43,8 +53,9 @@ ORDER_STATE = (
     "verdict",
     "lines",
     "earned_in",
+    "activates_at",
 )
-MOVED = (*ORDER_STATE, "revision_before")
+MOVED = (*ORDER_STATE, "revision_before", "activates_before")
 AWARD_SNAPSHOT = (
     "order_id",
     "revision",
@@ -56,7 +67,7 @@ AWARD_SNAPSHOT = (
     "inputs",
 )
 FORGET_CUSTOMERS = text("""
-    UPDATE order_state SET customer_id = NULL, verdict = 'erased'
+    UPDATE order_state SET customer_id = NULL, verdict = 'erased', activates_at = NULL
     WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
 """)
 # The decision in force is the latest on the line.
@@ -96,6 +107,7 @@ async def load(conn: AsyncConnection, order_ids: Collection[str]) -> dict[str, O
             verdict=row[6],
             lines=_lines(row[7]),
             earned_in=row[8],
+            activates_at=row[9],
         )
         for row in rows
     }
@@ -107,7 +119,7 @@ async def save(
     """Write the orders; an error if one is no longer, or no longer not there, as in `before`."""
     new = [_row(state) for state in states if state.order_id not in before]
     moved = [
-        (*_row(state), before[state.order_id].revision)
+        (*_row(state), before[state.order_id].revision, before[state.order_id].activates_at)
         for state in states
         if state.order_id in before
     ]
@@ -118,6 +130,12 @@ async def save(
         saved = await conn.execute(SAVE_ORDERS, dict(zip(MOVED, columns, strict=True)))
         if saved.rowcount != len(moved):
             raise OrderMoved
+
+
+async def list_due(conn: AsyncConnection, now: datetime, orders_max: int) -> list[str]:
+    """The orders of which points have been due the longest."""
+    rows = await conn.execute(LIST_DUE, {"now": now, "orders_max": orders_max})
+    return list(rows.scalars())
 
 
 async def keep_awards(conn: AsyncConnection, awards: Collection[AwardSnapshot]) -> None:
@@ -168,6 +186,7 @@ def _row(state: OrderState) -> tuple[Any, ...]:
         state.verdict,
         to_json(state.lines).decode(),
         state.earned_in,
+        state.activates_at,
     )
 
 

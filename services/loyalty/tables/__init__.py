@@ -5,10 +5,11 @@ posting is inserted by the function that inserts its journal, and nothing is eve
 
 ledger       members, balances, journals, postings, seals
 orders       what each order has booked, and the awards behind it
+lots         dated points
 definitions  what the store has laid down: the programme, rules, offers, rewards
 """
 
-from services.loyalty.tables import definitions, ledger, orders
+from services.loyalty.tables import definitions, ledger, lots, orders
 from services.loyalty.tables.metadata import METADATA
 
-__all__ = ["METADATA", "definitions", "ledger", "orders"]
+__all__ = ["METADATA", "definitions", "ledger", "lots", "orders"]

@@ -38,8 +38,12 @@ BALANCE = Table(
     Column("pending", BigInteger, nullable=False, server_default=text("0")),
     Column("active", BigInteger, nullable=False, server_default=text("0")),
     Column("reserved", BigInteger, nullable=False, server_default=text("0")),
+    Column("owed", BigInteger, nullable=False, server_default=text("0")),
     Column("version", BigInteger, nullable=False, server_default=text("0")),
-    CheckConstraint("pending >= 0 AND reserved >= 0", name="balance_not_below_zero"),
+    CheckConstraint(
+        "pending >= 0 AND active >= 0 AND reserved >= 0 AND owed >= 0",
+        name="balance_not_below_zero",
+    ),
     postgresql_with={"fillfactor": "70"},
 )
 
@@ -61,6 +65,7 @@ JOURNAL = Table(
     Column("cause_topic", Text, nullable=False),
     Column("cause_partition", Integer, nullable=False),
     Column("cause_offset", BigInteger, nullable=False),
+    Column("store", Text, nullable=False, server_default=text("''")),
     # The business key, unique for ever; it leads with what a reader asks for.
     UniqueConstraint("document", "source", "revision", "kind", name="journal_business_key"),
     Index("journal_account", "account_id", "id"),

@@ -22,7 +22,7 @@ AWARD_SNAPSHOT = Table(
 )
 
 # Each order at the last revision seen. `lines` is {line_id: [basis_minor, awarded, pending,
-# active]}: one row for an order of any length, read and written whole.
+# active, due]}: one row for an order of any length, read and written whole.
 ORDER_STATE = Table(
     "order_state",
     METADATA,
@@ -35,7 +35,9 @@ ORDER_STATE = Table(
     Column("verdict", Text, nullable=False),
     Column("earned_in", Uuid),
     Column("lines", JSONB, nullable=False),
+    Column("activates_at", DateTime(timezone=True)),
     # No index on what changes with each revision: such an update would rewrite every index.
     Index("order_state_customer", "customer_id"),
+    Index("order_state_due", "activates_at", postgresql_where=text("activates_at IS NOT NULL")),
     postgresql_with={"fillfactor": "70"},
 )

@@ -138,6 +138,16 @@ async def seen(door, folder, sub, path):
         return answer.status_code, answer.json()
 
 
+OWN = {
+    "customer_id": "ada",
+    "pending": 0,
+    "active": 10,
+    "reserved": 0,
+    "owed": 0,
+    "next_expiry_at": None,
+}
+
+
 async def test_a_storefront_sees_its_own_customer_and_nobody_else(door, tmp_path):
     await door.give(*Order().life(), *Order("o2", "bob").life())
 
@@ -147,7 +157,7 @@ async def test_a_storefront_sees_its_own_customer_and_nobody_else(door, tmp_path
         for path in ("/v1/accounts/bob", "/v1/accounts/bob/history", "/v1/accounts/nobody")
     ]
 
-    assert (status, own) == (200, {"customer_id": "ada", "pending": 0, "active": 10, "reserved": 0})
+    assert (status, own) == (200, OWN)
     assert {status for status, _ in others} == {404}
     assert len({answer["detail"] for _, answer in others}) == 1
 

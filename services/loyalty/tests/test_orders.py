@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from uuid import NAMESPACE_OID, uuid5
 
 import pytest
@@ -9,30 +10,51 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.loyalty import orders
-from services.loyalty.ledger import Account, AccountKind
-from services.loyalty.orders import Known
+from services.loyalty import wallet as wallets
+from services.loyalty.definitions import Book, Version
+from services.loyalty.ledger import Account, AccountKind, Deed, cause_of
+from services.loyalty.orders import Known, Terms
+from services.loyalty.programme import Activation, Expiry, Programme, Returns
 from services.loyalty.tests.conftest import STORES
-from services.loyalty.tests.shop import Order, histories, line
+from services.loyalty.tests.shop import NOON, Order, histories, line
+from services.loyalty.wallet import Wallet
 from shared.errors import Reject
 
 FAST = settings(derandomize=True, deadline=None, max_examples=60)
 
 
+PLAIN = Programme()
+
+
 class Books:
     """What the store would keep, in memory."""
 
-    def __init__(self) -> None:
-        self.orders, self.accounts, self.journals, self.facts = {}, {}, [], []
+    def __init__(self, programme=PLAIN) -> None:
+        self.orders, self.accounts, self.lots, self.journals, self.facts = {}, {}, {}, [], []
+        self.terms = Terms(Book([("Programme", Version("default", 1, NOON, programme))]), STORES)
 
     def give(self, events, people=None):
         judged = orders.judge(events, STORES)
         for owner in orders.owners_of(self.orders, judged).values():
             self.accounts.setdefault(owner, Account(owner, uuid5(NAMESPACE_OID, owner)))
-        out = orders.fold(Known(self.orders, self.accounts, people or {}), judged, "EUR")
+        known = Known(self.orders, self.accounts, self.lots.values(), people or {})
+        out = orders.fold(known, judged, self.terms)
         self.orders |= out.orders
-        self.accounts |= out.accounts
-        self.journals += out.journals
-        self.facts += out.facts
+        self.keep(out.wallet)
+        return self
+
+    def keep(self, wallet):
+        self.accounts |= {a.customer_id: a for a in wallet.accounts.values()}
+        self.lots |= wallet.lots
+        self.journals += wallet.journals
+        self.facts += wallet.facts
+
+    def spend(self, points, now=NOON + timedelta(days=1)):
+        """Everything spent at once, as at a checkout."""
+        wallet = Wallet.open(self.accounts.values(), self.lots.values())
+        deed = Deed("test", "spent", 1, cause_of("test", "spent", now))
+        wallets.spend(wallet, deed, points, AccountKind.REDEEMED, now)
+        self.keep(wallet)
         return self
 
     def booked(self):
@@ -87,15 +109,79 @@ def test_an_order_cancelled_by_a_shop_that_counts_no_pieces_is_cancelled_whole()
     assert books.accounts["ada"].pending == 0
 
 
-def test_points_already_spent_leave_a_debt():
-    delivered = Order().every(delivered="all")
-    books = Books().give(delivered.life())
-    spent = books.accounts["ada"]
-    books.accounts["ada"] = Account("ada", spent.account_id, active=2)
+RETURNED = Order().every(delivered="all", returned="all").event("order.returned", 5)
 
-    books.give([delivered.every(returned="all").event("order.returned", 5)])
 
-    assert books.accounts["ada"].active == -8
+@pytest.mark.parametrize(
+    ("policy", "left"),
+    [
+        ("negative", (0, 3)),  # of the 5 points of the other order none is left
+        ("next_earning", (5, 8)),
+        ("refund", (5, 0)),
+    ],
+)
+def test_points_already_spent_are_taken_as_the_programme_says(policy, left):
+    other = Order("o2", lines=(line("1", 500),))
+    books = Books(Programme(returns=Returns(spent=policy)))
+    books.give(Order().life()).spend(8).give(other.life())
+
+    books.give([RETURNED])
+
+    account = books.accounts["ada"]
+    assert (account.active, account.owed) == left
+    told = books.facts[-1].data
+    assert (told.points, told.owed, told.settled) == (10, left[1], 8 if policy == "refund" else 0)
+
+
+def test_a_debt_is_paid_by_the_next_points():
+    books = Books().give(Order().life()).spend(10).give([RETURNED])
+    owed = books.accounts["ada"].owed
+
+    books.give(Order("o2", lines=(line("1", 1_700),)).life())
+
+    account = books.accounts["ada"]
+    assert (owed, account.owed, account.active) == (10, 0, 7)
+    assert books.facts[-1].data.points == 17
+
+
+YEAR = Programme(expiry=Expiry(after_months=12), activation=Activation(after_days=7))
+LATE = NOON + timedelta(days=500)
+
+
+def test_points_wait_for_the_end_of_the_return_window():
+    books = Books(YEAR).give(Order().life())
+    account, order = books.accounts["ada"], books.orders["o1"]
+    assert (account.pending, account.active) == (10, 0)
+    assert order.activates_at == Order().life()[3].time + timedelta(days=7)
+
+    books.give([replace(Order().every(delivered="all").event("order.completed", 5), time=LATE)])
+
+    assert (books.accounts["ada"].pending, books.accounts["ada"].active) == (0, 10)
+    activated = [j for j in books.journals if j.kind == "activate"]
+    assert [(j.cause.time, j.revision < 0) for j in activated] == [(order.activates_at, True)]
+    [lot] = books.lots.values()
+    assert lot.expires_at == datetime(2027, 11, 9, tzinfo=UTC)  # the end of the day in the store
+
+
+def test_what_is_returned_before_its_points_were_due_never_becomes_active():
+    books = Books(YEAR).give([*Order().life(), RETURNED])
+
+    assert books.orders["o1"].activates_at is None
+    assert kinds(books) == [("earn", 10), ("reverse", 10)]
+
+
+def test_expired_points_of_a_returned_order_are_taken_from_the_expired():
+    books = Books(YEAR).give(Order().life())
+
+    books.give([replace(RETURNED, time=LATE)])
+
+    assert kinds(books) == [("earn", 10), ("activate", 10), ("expire", 10), ("reverse", 10)]
+    account = books.accounts["ada"]
+    assert (account.active, account.owed) == (0, 0)
+    assert [lot.taken_back for lot in books.lots.values()] == [10]
+    held = books.sums()
+    assert held[None, AccountKind.EXPIRED] == 0
+    assert held[None, AccountKind.CLAWED_BACK] == 10
 
 
 def test_a_dearer_order_earns_the_difference():
@@ -199,6 +285,7 @@ def test_any_cutting_of_a_stream_ends_in_the_same_books(one, two, three, data):
     assert cut.accounts == whole.accounts
     assert cut.journals == whole.journals
     assert cut.facts == whole.facts
+    assert cut.lots == whole.lots
 
 
 @given(histories(), histories("o2"))
@@ -210,6 +297,8 @@ def test_balances_are_the_postings_and_the_books_sum_to_zero(one, two):
     assert sum(held.values()) == 0
     assert account.pending == held[account.account_id, AccountKind.PENDING]
     assert account.active == held[account.account_id, AccountKind.ACTIVE]
+    assert account.owed == -held[account.account_id, AccountKind.OWED]
+    assert account.active == sum(lot.remaining for lot in books.lots.values())
     lines = [one for state in books.orders.values() for one in state.lines.values()]
     assert account.pending == sum(one.pending for one in lines)
     assert account.active == sum(one.active for one in lines)

@@ -37,7 +37,8 @@ async def balanced(ask):
     books = await ask("/v1/ledger/reconciliation")
     assert books["balanced"], books
     assert books["sum"] == 0
-    assert books["liability"] == books["kept"]["pending"] + books["kept"]["active"]
+    kept = books["kept"]
+    assert books["liability"] == kept["pending"] + kept["active"] + kept["reserved"]
     return books
 
 

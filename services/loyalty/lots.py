@@ -1,0 +1,106 @@
+"""Lots: points of one earning with one date of expiry. Pure.
+
+What a member may spend is what remains in his lots: ACTIVE of the ledger is the sum of
+`remaining`, RESERVED the sum of `reserved`. Every point that ever went into a lot is in
+exactly one of its five shares, so a lot can say where each went.
+
+The first to expire is spent first; of equal dates the older lot. Whether a lot has expired
+is a matter of time alone: one that is past its date is never spent, whether or not the job
+that books the expiry has come by.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Literal
+from uuid import UUID
+
+Share = Literal["remaining", "reserved", "used", "expired", "taken_back"]
+SHARES: tuple[Share, ...] = ("remaining", "reserved", "used", "expired", "taken_back")
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """`points` went in so far; `used` are spent, donated, or paid a debt."""
+
+    id: UUID
+    account_id: UUID
+    source: str
+    document: str
+    """What earned it: an order, an adjustment, an import."""
+    store: str
+    earned_at: datetime
+    expires_at: datetime | None
+    """The first moment at which it is no longer spendable; None: never."""
+    points: int
+    remaining: int
+    reserved: int = 0
+    used: int = 0
+    expired: int = 0
+    taken_back: int = 0
+
+    def is_over(self, now: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
+
+    def move(self, source: Share, target: Share, points: int) -> "Lot":
+        """Points of the lot from one share to another."""
+        left = getattr(self, source) - points
+        assert points >= 0, "a share gives what it has"
+        assert left >= 0, "a share gives what it has"
+        return replace(self, **{source: left, target: getattr(self, target) + points})
+
+    def add(self, points: int) -> "Lot":
+        return replace(self, points=self.points + points, remaining=self.remaining + points)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """So many points of one lot: what a reservation holds, and gives back to its own lots."""
+
+    lot_id: UUID
+    points: int
+
+
+def lot_id(earned_at: datetime, source: str, document: str, expires_at: datetime | None) -> UUID:
+    """A UUIDv8 as a journal's: led by the time in ms, so that lots sort by age."""
+    name = "\x1f".join((source, document, expires_at.isoformat() if expires_at else ""))
+    rest = int.from_bytes(blake2b(name.encode(), digest_size=8).digest()) >> 2
+    stamp = max(0, int(earned_at.timestamp() * 1000))
+    return UUID(int=stamp << 80 | 0x8 << 76 | 0b10 << 62 | rest)
+
+
+def by_expiry(lots: Iterable[Lot]) -> list[Lot]:
+    """In the order in which they are spent."""
+    return sorted(lots, key=lambda lot: (lot.expires_at or NEVER, lot.earned_at, lot.id))
+
+
+def pick(lots: Iterable[Lot], points: int, now: datetime) -> list[Part]:
+    """The first to expire among those that are not over; together `points`, or all there is."""
+    parts: list[Part] = []
+    for lot in by_expiry(lots):
+        if points and lot.remaining and not lot.is_over(now):
+            take = min(points, lot.remaining)
+            parts.append(Part(lot.id, take))
+            points -= take
+    return parts
+
+
+def split(parts: Sequence[Part], points: int) -> tuple[list[Part], list[Part]]:
+    """The first `points` of the parts, and the rest."""
+    first: list[Part] = []
+    rest: list[Part] = []
+    for part in parts:
+        take = min(points, part.points)
+        points -= take
+        if take:
+            first.append(Part(part.lot_id, take))
+        if part.points > take:
+            rest.append(Part(part.lot_id, part.points - take))
+    return first, rest
+
+
+def total(parts: Iterable[Part]) -> int:
+    return sum(part.points for part in parts)
