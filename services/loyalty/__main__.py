@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from services.loyalty import handlers, sealing, tables, timers
-from services.loyalty.api import accounts, definitions, ledger, orders
+from services.loyalty.api import accounts, definitions, ledger, orders, reservations
 from services.loyalty.store import journals
 from shared.service import Service, commands, execute
 from shared.settings import Settings
@@ -13,7 +13,13 @@ SERVICE = Service(
     settings=Settings,
     name="loyalty",
     handler=Handler(handlers.TOPICS, handlers.handle, handlers.erase, quarantine=True),
-    routers=(accounts.router, definitions.PROGRAMMES, ledger.router, orders.router),
+    routers=(
+        accounts.router,
+        definitions.PROGRAMMES,
+        ledger.router,
+        orders.router,
+        reservations.router,
+    ),
     caused=journals.caused,
     metadata=tables.METADATA,
     migrations=Path(__file__).parent / "migrations",

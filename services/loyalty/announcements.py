@@ -7,12 +7,21 @@ after the journal. Of a person with several ids the API tells the sum.
 from typing import Any
 from uuid import UUID
 
-from services.loyalty.ledger import SOURCE, Account, Journal
+from services.loyalty.ledger import SOURCE, Account, Journal, JournalKind
 from services.loyalty.points import Rule
+from services.loyalty.reservations import Reservation, Shortfall
 from services.loyalty.reversal import Reversal
+from services.loyalty.wallet import Wallet
 from shared.events import codec
 from shared.events.envelope import Event
-from shared.events.loyalty import PointsActivated, PointsEarned, PointsExpired, PointsReversed
+from shared.events.loyalty import (
+    PointsActivated,
+    PointsEarned,
+    PointsExpired,
+    PointsRedeemed,
+    PointsReversed,
+    PointsShortfall,
+)
 
 
 def announce(
@@ -56,6 +65,56 @@ def expired(journal: Journal, account: Account) -> Event:
     return _follow(
         journal, "points.expired", PointsExpired(**common, expired_at=journal.cause.time)
     )
+
+
+def redeemed(reservation: Reservation, wallet: Wallet, cause: Event) -> Event:
+    """Points were spent on an order."""
+    confirmed, points = reservation.confirmed, max(1, reservation.points)
+    told = _of_reservation(reservation, wallet, "redeem") | {"points": confirmed}
+    fact = PointsRedeemed(
+        **told,
+        amount_minor=reservation.amount_minor * confirmed // points,
+        currency=reservation.currency,
+    )
+    return _follow_reservation(reservation, cause, "points.redeemed", fact)
+
+
+def given_back(reservation: Reservation, points: int, wallet: Wallet, cause: Event) -> Event:
+    """Points that were spent came back with the order."""
+    told = _of_reservation(reservation, wallet, "give_back")
+    del told["reservation_id"]
+    told["points"] = points
+    fact = PointsReversed(**told, direction="given_back", reason=cause.type)
+    return _follow_reservation(reservation, cause, "points.reversed", fact)
+
+
+def shortfall(missing: Shortfall, cause: Event) -> Event:
+    """An order was paid with points that were not there."""
+    fact = PointsShortfall(
+        customer_id=cause.key,
+        order_id=missing.order_id,
+        reservation_id=missing.reservation_id,
+        points=missing.points,
+        reason=missing.reason,
+    )
+    name = f"shortfall/{missing.reservation_id}"
+    return codec.follow(cause, name, "points.shortfall", fact, source=SOURCE)
+
+
+def _of_reservation(reservation: Reservation, wallet: Wallet, kind: JournalKind) -> dict[str, Any]:
+    """Told of the first account that was booked; of a person with several ids, one of them."""
+    journal = next(j for j in wallet.journals if (j.document, j.kind) == (reservation.id, kind))
+    common = common_of(journal, wallet.accounts[journal.account_id])
+    return common | {
+        "customer_id": reservation.customer_id,
+        "order_id": reservation.order_id,
+        "reservation_id": reservation.id,
+    }
+
+
+def _follow_reservation(reservation: Reservation, cause: Event, type_: str, data: Any) -> Event:
+    name = f"reservation/{reservation.id}/{reservation.step}"
+    return codec.follow(cause, name, type_, data, source=SOURCE)
 
 
 def common_of(journal: Journal, account: Account) -> dict[str, Any]:

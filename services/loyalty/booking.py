@@ -4,39 +4,67 @@ Between the edge, which opens the transaction, and the store: the batch, the job
 all move points through here, so all of them lock, check and announce alike.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import announcements
+from services.loyalty import announcements, ledger, reservations
 from services.loyalty import wallet as wallets
+from services.loyalty.reservations import Reservation
 from services.loyalty.store import journals as journal_store
 from services.loyalty.store import lots as lot_store
 from services.loyalty.store import members as member_store
+from services.loyalty.store import reservations as reservation_store
 from services.loyalty.wallet import Wallet
 from shared import aliases, outbox
 
+ALL = 10**9
+
 
 async def open_person(
-    conn: AsyncConnection, customer_id: str, now: datetime, *, pooled: bool = True
+    conn: AsyncConnection,
+    customer_id: str,
+    now: datetime,
+    *,
+    wanted: int = 1,
+    pooled: bool = True,
 ) -> Wallet:
-    """The accounts of all ids of a person, locked, with what can be spent of them at `now`.
+    """The accounts of all ids of a person, locked, with lots of at least `wanted` points if there
+    are so many at `now`.
 
-    What is over has been expired. Empty if the person has no account. `pooled` false: of
-    the one id.
+    What is over has been expired, and checkouts that never came back are freed. Empty if the
+    person has no account. `pooled` false: of the one id.
     """
     members: Collection[str] = [customer_id]
     if pooled:
         members = (await aliases.person_of(conn, customer_id)).members
     accounts = (await member_store.lock(conn, members)).values()
     ids = [account.account_id for account in accounts]
-    found = await lot_store.load_spendable(conn, ids) if ids else []
-    wallet = Wallet.open(accounts, found)
+    if not ids:
+        return Wallet.open(())
+    overdue = await reservation_store.load_overdue(conn, members, now)
+    held = [part.lot_id for one in overdue for part in one.parts]
+    found = await lot_store.load_spendable(conn, ids)
+    if sum(lot.remaining for lot in found if not lot.is_over(now)) < wanted:
+        found = await lot_store.load_spendable(conn, ids, ALL)
+    wallet = Wallet.open(accounts, [*found, *(await lot_store.load(conn, held) if held else [])])
     for lot in found:
         if lot.is_over(now):
             wallets.expire(wallet, lot)
+    await time_out(conn, wallet, overdue)
     return wallet
+
+
+async def time_out(conn: AsyncConnection, wallet: Wallet, overdue: Iterable[Reservation]) -> None:
+    """Free what checkouts set aside and never came back for, as of the end of their time."""
+    after = []
+    for one in overdue:
+        # An earlier one may have been booked on other accounts: those wait for the job.
+        if all(account_id in wallet.accounts for account_id in one.account_ids):
+            cause = ledger.cause_of(ledger.SOURCE, f"reservation/{one.id}", one.expires_at)
+            after.append(reservations.release(wallet, one, "timed_out", cause))
+    await reservation_store.save(conn, after)
 
 
 async def save(conn: AsyncConnection, wallet: Wallet) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import booking, orders
+from services.loyalty import booking, orders, redeeming
 from services.loyalty.ledger import ORDER
 from services.loyalty.orders import Judged, Known, Terms
 from services.loyalty.programme import programme_at
@@ -17,6 +17,7 @@ from services.loyalty.store import definitions
 from services.loyalty.store import lots as lot_store
 from services.loyalty.store import members as member_store
 from services.loyalty.store import orders as order_store
+from services.loyalty.store import reservations as reservation_store
 from shared import aliases
 from shared.events import orders as shop_orders
 from shared.events import profiles
@@ -32,14 +33,18 @@ async def handle(conn: AsyncConnection, events: list[Event], world: World) -> No
     if not judged:
         return
     terms = Terms(await definitions.book(conn), world.stores)
-    known = await _load(conn, judged, terms)
+    reserved = redeeming.named(judged)
+    known = await _load(conn, judged, terms, await redeeming.owners(conn, reserved))
     outcome = orders.fold(known, judged, terms)
+    await redeeming.follow(conn, reserved, outcome, terms)
     await order_store.save(conn, known.orders, outcome.orders.values())
     await booking.save(conn, outcome.wallet)
     await order_store.keep_awards(conn, outcome.awards)
 
 
-async def _load(conn: AsyncConnection, judged: list[Judged], terms: Terms) -> Known:
+async def _load(
+    conn: AsyncConnection, judged: list[Judged], terms: Terms, others: Collection[str]
+) -> Known:
     """The orders concerned, and their owners' accounts, locked; who earns now gets one."""
     states = await order_store.load(conn, {event.data.order_id for event, _ in judged})
     owners = orders.owners_of(states, judged)
@@ -53,7 +58,7 @@ async def _load(conn: AsyncConnection, judged: list[Judged], terms: Terms) -> Kn
         if verdict == "earns" and (owner := owners.get(event.data.order_id))
     }
     await member_store.add_missing(conn, earners)
-    accounts = await member_store.lock(conn, owners.values())
+    accounts = await member_store.lock(conn, {*owners.values(), *others})
     earned = [order_id for order_id, state in states.items() if state.earned_in]
     lots = await lot_store.load_of_documents(conn, ORDER, earned) if earned else []
     spent = {lot.account_id for lot in lots if lot.used or lot.reserved}
@@ -69,6 +74,7 @@ async def erase(conn: AsyncConnection, customer_ids: Collection[str]) -> dict[st
     """Cut the links from the books to the persons; the books stay, and name nobody."""
     await member_store.lock(conn, customer_ids)
     return {
+        "reservation": await reservation_store.forget(conn, customer_ids),
         "order_state": await order_store.forget(conn, customer_ids),
         "member": await member_store.forget(conn, customer_ids),
     }

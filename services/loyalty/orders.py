@@ -94,6 +94,8 @@ class Outcome:
     wallet: Wallet
     orders: dict[str, OrderState] = field(default_factory=dict)
     awards: list[AwardSnapshot] = field(default_factory=list)
+    applied: list[Event] = field(default_factory=list)
+    """The events that were the newest revision of their order so far."""
 
 
 def judge(events: Iterable[Event], stores: Stores) -> list[Judged]:
@@ -138,6 +140,7 @@ def fold(known: Known, judged: Iterable[Judged], terms: Terms) -> Outcome:
         owner = _owner(before, event, known.people)
         if owner is None or (before and order.revision <= before.revision):
             continue
+        out.applied.append(event)
         account = known.accounts.get(owner)
         # What was due before this happened came first, whatever the job has come to.
         while before and account and before.activates_at and before.activates_at <= event.time:

@@ -18,6 +18,7 @@ from services.loyalty.store import definitions
 from services.loyalty.store import lots as lot_store
 from services.loyalty.store import members as member_store
 from services.loyalty.store import orders as order_store
+from services.loyalty.store import reservations as reservation_store
 from services.loyalty.store.lots import Expiring
 from services.loyalty.wallet import Wallet
 from shared import outbox
@@ -29,6 +30,7 @@ from shared.world import World
 
 ORDERS_MAX = 500
 LOTS_MAX = 5_000
+RESERVATIONS_MAX = 500
 WARNINGS_MAX = 2_000
 WARN_DAYS = (30, 7, 1)
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -69,6 +71,21 @@ async def expire_due(conn: AsyncConnection, world: World) -> bool:
     wallet = Wallet.open(accounts, over)
     for lot in over:
         wallets.expire(wallet, lot)
+    await booking.save(conn, wallet)
+    return True
+
+
+async def time_out_due(conn: AsyncConnection, world: World) -> bool:
+    """What checkouts set aside and never came back for is free again."""
+    due = await reservation_store.list_due(conn, world.clock.now(), RESERVATIONS_MAX)
+    if not due:
+        return False
+    ids = {account_id for _, account_ids in due for account_id in account_ids}
+    wallet = Wallet.open(await member_store.lock_accounts(conn, ids))
+    found = await reservation_store.load(conn, [id_ for id_, _ in due])
+    overdue = [one for one in found.values() if one.state == "reserved"]
+    wallet.bring(await lot_store.load(conn, [p.lot_id for one in overdue for p in one.parts]))
+    await booking.time_out(conn, wallet, overdue)
     await booking.save(conn, wallet)
     return True
 
@@ -117,5 +134,6 @@ def _job(name: str, every_s: float, step: Step) -> Job:
 JOBS = (
     _job("activate_points", 5, activate_due),
     _job("expire_points", 10, expire_due),
+    _job("time_out_reservations", 5, time_out_due),
     _job("warn_of_expiry", 60, warn),
 )

@@ -34,7 +34,7 @@ class Wallet:
     lots: dict[UUID, Lot]
     journals: list[Journal] = field(default_factory=list)
     facts: list[Event] = field(default_factory=list)
-    known: frozenset[UUID] = frozenset()
+    known: set[UUID] = field(default_factory=set)
     """The lots that were loaded: others are new."""
     by_account: dict[UUID, set[UUID]] = field(default_factory=lambda: defaultdict(set))
     """The ids of each account's lots."""
@@ -44,11 +44,17 @@ class Wallet:
 
     @classmethod
     def open(cls, accounts: Iterable[Account], found: Iterable[Lot] = ()) -> "Wallet":
-        by_id = {lot.id: lot for lot in found}
-        wallet = cls({a.account_id: a for a in accounts}, by_id, known=frozenset(by_id))
-        for lot in by_id.values():
-            wallet.by_account[lot.account_id].add(lot.id)
+        wallet = cls({a.account_id: a for a in accounts}, {})
+        wallet.bring(found)
         return wallet
+
+    def bring(self, found: Iterable[Lot]) -> None:
+        """More lots of the same accounts, as they are kept; what is here already stays as it is."""
+        for lot in found:
+            if lot.id not in self.lots:
+                self.lots[lot.id] = lot
+                self.by_account[lot.account_id].add(lot.id)
+                self.known.add(lot.id)
 
     def put(self, lot: Lot) -> None:
         self.lots[lot.id] = lot

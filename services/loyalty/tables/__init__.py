@@ -6,10 +6,11 @@ posting is inserted by the function that inserts its journal, and nothing is eve
 ledger       members, balances, journals, postings, seals
 orders       what each order has booked, and the awards behind it
 lots         dated points
+reservations points set aside for checkouts
 definitions  what the store has laid down: the programme, rules, offers, rewards
 """
 
-from services.loyalty.tables import definitions, ledger, lots, orders
+from services.loyalty.tables import definitions, ledger, lots, orders, reservations
 from services.loyalty.tables.metadata import METADATA
 
-__all__ = ["METADATA", "definitions", "ledger", "lots", "orders"]
+__all__ = ["METADATA", "definitions", "ledger", "lots", "orders", "reservations"]

@@ -3,11 +3,21 @@
 from sqlalchemy import text
 
 from services.loyalty.__main__ import SERVICE
-from services.loyalty.store import books, definitions, hot, journals, lots, members, orders, seals
+from services.loyalty.store import (
+    books,
+    definitions,
+    hot,
+    journals,
+    lots,
+    members,
+    orders,
+    reservations,
+    seals,
+)
 from shared import migrate
 from shared.testing_sql import plans, statements, walks
 
-STATEMENTS = statements(definitions, journals, lots, members, orders, seals)
+STATEMENTS = statements(definitions, journals, lots, members, orders, reservations, seals)
 STATEMENTS |= {
     "hot.GET_BALANCE": text(hot.GET_BALANCE),
     "hot.GET_OWN_BALANCE": text(hot.GET_OWN_BALANCE),

@@ -1,0 +1,346 @@
+"""Points at the checkout: over HTTP, by the order's own events, and both at once."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from services.loyalty import timers
+from services.loyalty.tests.shop import NOON, Order, erasure, line, merged, unmerged
+from services.loyalty.tests.test_worker import balanced
+from shared.clock import Clock
+from shared.events.orders import Tender
+from shared.keys import dev_token
+
+LATER = NOON + timedelta(days=1)
+MONEY_OFF = {
+    "starts_at": "2000-01-01T00:00:00Z",
+    "redemption": {"points_per_unit": 100, "share_max_percent": 50, "reserve_minutes": 30},
+}
+
+
+class Checkout:
+    """A checkout with a server key; every call under a key of its own unless one is given."""
+
+    def __init__(self, http):
+        self.http, self.calls = http, 0
+
+    async def post(self, path, body=None, key=None, status=None):
+        self.calls += 1
+        headers = {"Idempotency-Key": key or f"call-{self.calls}"}
+        answer = await self.http.post(path, json=body or {}, headers=headers)
+        if status:
+            assert answer.status_code == status, answer.text
+        return answer
+
+    async def reserve(self, points, customer="ada", status=201, **more):
+        path = f"/v1/accounts/{customer}/reservations"
+        return (await self.post(path, {"points": points, **more}, status=status)).json()
+
+    async def confirm(self, one, status=200, **body):
+        return (
+            await self.post(f"/v1/reservations/{one['id']}/confirm", body, status=status)
+        ).json()
+
+    async def cancel(self, one, status=200):
+        return (await self.post(f"/v1/reservations/{one['id']}/cancel", status=status)).json()
+
+    async def held(self, customer="ada"):
+        found = (await self.http.get(f"/v1/accounts/{customer}")).json()
+        return found["active"], found["reserved"]
+
+    async def look(self, one):
+        return (await self.http.get(f"/v1/reservations/{one['id']}")).json()
+
+
+@pytest.fixture
+async def shop(door):
+    """ada has 100 points, at a checkout that may take half of a cart, 100 points to 1.00."""
+    await door.give(*Order("o1", lines=(line("1", 10_000),)).life())
+    await door.published()
+    async with door.client(clock=Clock(frozen_at=LATER)) as http:
+        headers = {"Idempotency-Key": "p"}
+        await http.put("/v1/programmes/default", json=MONEY_OFF, headers=headers)
+        yield Checkout(http)
+
+
+def paid_with(one, order_id="o2", amount_minor=60, customer="ada", total_minor=400):
+    """An order, part of which is paid in points."""
+    tenders = (
+        Tender(kind="points", amount_minor=amount_minor, reservation_id=one["id"]),
+        Tender(kind="money", amount_minor=total_minor - amount_minor),
+    )
+    lines = (line("1", total_minor, 4),)
+    return Order(order_id, customer, lines, more={"tenders": tenders})
+
+
+def at(event, **delta):
+    return replace(event, time=LATER + timedelta(**delta))
+
+
+def events(found):
+    return [(e.type, e.data.points) for e in found]
+
+
+async def test_what_a_cart_may_take_is_quoted_with_what_bounds_it(shop):
+    path = "/v1/accounts/ada/redemption-quotes"
+
+    small = (await shop.post(path, {"lines": [{"total_minor": 120}]}, status=200)).json()
+    large = (await shop.post(path, {"lines": [{"total_minor": 9_999}]}, status=200)).json()
+    card = {"lines": [{"total_minor": 9_999, "kind": "gift_card"}]}
+    none = (await shop.post(path, card, status=200)).json()
+
+    assert (small["points"], small["amount_minor"], small["limit"]) == (60, 60, "share")
+    assert (large["points"], large["limit"]) == (100, "balance")
+    assert (none["points"], none["limit"]) == (0, "excluded")
+    assert await shop.held() == (100, 0)
+
+
+async def test_reserved_confirmed_in_part_and_the_rest_is_free(shop, door, ask):
+    one = await shop.reserve(80)
+    between = await shop.held()
+    done = await shop.confirm(one, points=50, order_id="o2")
+
+    assert (one["amount_minor"], one["state"], between) == (80, "reserved", (20, 80))
+    assert (done["state"], done["confirmed"]) == ("confirmed", 50)
+    assert await shop.held() == (50, 0)
+    assert events(await door.published()) == [("points.redeemed", 50)]
+    assert (await balanced(ask))["accounts"]["redeemed"] == 50
+
+
+async def test_a_reservation_is_resolved_once_and_each_refusal_has_a_name(shop):
+    confirmed, cancelled = await shop.reserve(10), await shop.reserve(10)
+    await shop.confirm(confirmed, order_id="o2")
+    await shop.cancel(cancelled)
+
+    again = await shop.confirm(confirmed, order_id="o2")
+    refused = [
+        await shop.confirm(confirmed, 409, points=5),
+        await shop.confirm(confirmed, 409, order_id="o3"),
+        await shop.cancel(confirmed, 409),
+        await shop.confirm(cancelled, 409),
+        await shop.cancel(cancelled, 409),
+        await shop.confirm(await shop.reserve(10), 422, points=11),
+        await shop.reserve(1_000, status=409),
+        await shop.reserve(60, status=422, lines=[{"total_minor": 100}]),
+        await shop.reserve(10, "nobody", 404),
+    ]
+
+    assert again["state"] == "confirmed"
+    assert [answer["type"].rsplit(":", 1)[-1].rsplit("/", 1)[-1] for answer in refused] == [
+        *("already-confirmed", "of-another-order", "already-confirmed"),
+        *("already-cancelled", "already-cancelled", "more-than-reserved"),
+        *("not-enough-points", "points-not-allowed", "not-found"),
+    ]
+
+
+async def test_a_checkout_that_never_comes_back_sets_nothing_aside_for_ever(shop, door, ask):
+    one = await shop.reserve(80)
+    world = replace(door.world, clock=Clock(frozen_at=LATER + timedelta(minutes=30)))
+    async with door.engine.begin() as conn:
+        while await timers.time_out_due(conn, world):
+            pass
+
+    assert await shop.held() == (100, 0)
+    assert (await shop.look(one))["state"] == "timed_out"
+    refused = await shop.confirm(one, 409)
+    assert "its points are free again" in refused["title"]
+    await balanced(ask)
+
+
+async def test_an_overdue_reservation_is_free_before_the_job_has_come(shop, door, ask):
+    one = await shop.reserve(80)
+    async with door.client(clock=Clock(frozen_at=LATER + timedelta(minutes=31))) as http:
+        late = Checkout(http)
+        await late.post(f"/v1/reservations/{one['id']}/confirm", key="late", status=409)
+        await late.post("/v1/accounts/ada/reservations", {"points": 90}, key="r", status=201)
+
+    assert (await shop.look(one))["state"] == "timed_out"
+    await balanced(ask)
+
+
+async def test_the_orders_own_events_confirm_and_give_back_in_proportion(shop, door, ask):
+    one = await shop.reserve(60)
+    order = paid_with(one)
+    await door.give(at(order.event("order.placed", 1)), at(order.event("order.paid", 2)))
+    spent = await shop.held()
+    http_too = await shop.confirm(one, order_id="o2")
+    back = [
+        order.every(delivered=4, returned=pieces).event("order.returned", 2 + pieces)
+        for pieces in (1, 2, 4)
+    ]
+    seen = []
+    for event in back:
+        await door.give(at(event, hours=1))
+        seen.append((await shop.look(one))["given_back"])
+
+    assert spent == (40, 0)
+    assert http_too["confirmed"] == 60
+    assert seen == [15, 30, 60]
+    assert (await shop.held())[0] == 100
+    redeemed = [e for e in events(await door.published()) if e[0] == "points.redeemed"]
+    assert redeemed == [("points.redeemed", 60)]
+    assert (await balanced(ask))["accounts"]["redeemed"] == 0
+
+
+async def test_an_order_cancelled_before_it_is_paid_frees_its_points(shop, door):
+    one = await shop.reserve(60)
+    order = paid_with(one)
+    unpaid = {"tenders": order.more["tenders"][:1]}
+    await door.give(at(order.event("order.placed", 1)))
+    await door.give(at(order.event("order.cancelled", 2, **unpaid)))
+
+    assert (await shop.look(one))["state"] == "cancelled"
+    assert await shop.held() == (100, 0)
+
+
+async def test_a_refund_without_goods_gives_points_back_by_its_share_of_the_money(shop, door):
+    one = await shop.reserve(100)
+    order = paid_with(one, amount_minor=100)  # 300 of the 400 in money
+    await door.give(at(order.event("order.paid", 1)))
+
+    await door.give(at(order.every(delivered=4, refunded_minor=150).event("order.refunded", 2)))
+
+    assert (await shop.look(one))["given_back"] == 50
+
+
+async def test_paid_after_the_time_out_it_gets_what_is_there_and_is_told_what_is_missing(
+    shop, door
+):
+    late, later = await shop.reserve(60), await shop.reserve(40)
+    for one in (late, later):
+        await shop.cancel(one)
+    await door.give(at(paid_with(late, "o2").event("order.paid", 1)))
+    await door.give(at(paid_with(later, "o3", 60).event("order.paid", 1)))
+    await door.give(at(paid_with(later, "o3", 60).event("order.shipped", 2)))
+
+    assert [(await shop.look(one))["confirmed"] for one in (late, later)] == [60, 40]
+    told = [e for e in await door.published() if e.type != "points.earned"]
+    assert events(told) == [
+        ("points.redeemed", 60),
+        ("points.redeemed", 40),
+        ("points.shortfall", 20),
+    ]
+    assert told[-1].data.reason == "too_late"
+
+
+async def test_other_peoples_reservations_and_unknown_ones_are_a_shortfall_once(shop, door):
+    one = await shop.reserve(60)
+    await door.give(*Order("b1", "bob", lines=(line("1", 10_000),)).life())
+    await door.published()
+    theft = paid_with(one, "b2", customer="bob")
+    made_up = paid_with({"id": "made-up"}, "b3", customer="bob")
+
+    for order in (theft, made_up):
+        await door.give(at(order.event("order.paid", 1)), at(order.event("order.shipped", 2)))
+
+    missing = [e.data for e in await door.published() if e.type == "points.shortfall"]
+    assert [(m.order_id, m.points, m.reason) for m in missing] == [
+        ("b2", 60, "unknown_reservation"),
+        ("b3", 60, "unknown_reservation"),
+    ]
+    assert await shop.held() == (40, 60)
+
+
+async def test_twenty_checkouts_at_once_never_spend_more_than_there_is(shop, ask):
+    answers = await asyncio.gather(
+        *(
+            shop.post("/v1/accounts/ada/reservations", {"points": 30}, key=f"k{n}")
+            for n in range(20)
+        )
+    )
+
+    assert sorted(answer.status_code for answer in answers) == [201] * 3 + [409] * 17
+    assert await shop.held() == (10, 90)
+    await balanced(ask)
+
+
+async def test_confirmed_cancelled_and_paid_at_once_has_one_effect(shop, door, ask):
+    for number in range(5):
+        one = await shop.reserve(10)
+        path = f"/v1/reservations/{one['id']}"
+        order_id = f"race-{number}"
+        event = at(paid_with(one, order_id, 10).event("order.paid", 1))
+        await asyncio.gather(
+            shop.post(f"{path}/confirm", {"order_id": order_id}, key=f"c{number}"),
+            shop.post(f"{path}/cancel", key=f"x{number}"),
+            door.give(event),
+        )
+        assert (await shop.look(one))["confirmed"] == 10, "it was paid, so it is spent"
+    assert await shop.held() == (50, 0)
+    books = await balanced(ask)
+    assert books["accounts"]["redeemed"] == 50
+
+
+async def test_a_repeated_confirm_under_its_key_has_one_effect(shop, ask):
+    one = await shop.reserve(60)
+    path, body = f"/v1/reservations/{one['id']}/confirm", {"points": 20}
+
+    answers = [await shop.post(path, body, key="same") for _ in range(3)]
+
+    assert {answer.text for answer in answers} == {answers[0].text}
+    assert await shop.held() == (80, 0)
+    await balanced(ask)
+
+
+async def test_points_return_to_their_own_lots_and_what_expired_meanwhile_is_gone(shop, door, ask):
+    one = await shop.reserve(60)
+    await shop.confirm(one, order_id="o2")
+    before = await door.query("SELECT id, expires_at, remaining FROM lot")
+    await door.give(at(paid_with(one).every(returned=4).event("order.returned", 3)))
+
+    after = await door.query("SELECT id, expires_at, remaining FROM lot WHERE document = 'o1'")
+    assert [row[:2] for row in after] == [row[:2] for row in before]
+    assert after[0].remaining == 100
+    await balanced(ask)
+
+
+async def test_a_joint_purse_is_spent_and_parted_again_each_has_the_rest_of_his_own(
+    shop, door, ask
+):
+    both = ("ada", "anon:1")
+    await door.give(*Order("a1", "anon:1", lines=(line("1", 5_000),)).life())
+    await door.give(*[merged(one, "ada", both) for one in both])
+    one = await shop.reserve(120)
+    await shop.confirm(one, order_id="o2")
+
+    await door.give(unmerged("ada", ("ada",), ("anon:1",)))
+    await door.give(unmerged("anon:1", ("anon:1",), ("anon:1",)))
+
+    left = {who: (await shop.held(who))[0] for who in both}
+    assert sum(left.values()) == 30
+    lots = await door.query("SELECT remaining FROM lot ORDER BY remaining")
+    assert [row.remaining for row in lots] == sorted(left.values())
+    await balanced(ask)
+
+
+async def test_a_storefront_spends_only_its_own(shop, door, tmp_path):
+    one = await shop.reserve(60)
+    mine, theirs = dev_token("ada", tmp_path), dev_token("bob", tmp_path)
+    path = f"/v1/reservations/{one['id']}"
+
+    async def as_(token, method, url, key="k"):
+        headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": key}
+        json = {"points": 10} if method == "POST" else None
+        return (await shop.http.request(method, url, headers=headers, json=json)).status_code
+
+    assert await as_(mine, "GET", path) == 200
+    assert await as_(theirs, "GET", path) == 404
+    assert await as_(theirs, "POST", f"{path}/cancel") == 404
+    assert await as_(theirs, "POST", "/v1/accounts/ada/reservations") == 404
+    assert await as_(mine, "POST", f"{path}/confirm") == 403  # a checkout's server confirms
+    assert await as_(mine, "POST", "/v1/accounts/ada/reservations", "r") == 201
+    assert await as_(mine, "POST", f"{path}/cancel", "c") == 200
+
+
+async def test_the_erased_leave_no_name_on_their_reservations(shop, door, ask):
+    one = await shop.reserve(60)
+    await door.give(erasure("ada", LATER))
+
+    assert (await shop.http.get(f"/v1/reservations/{one['id']}")).status_code == 404
+    assert await door.query("SELECT 1 FROM reservation WHERE customer_id IS NOT NULL") == []
+    world = replace(door.world, clock=Clock(frozen_at=LATER + timedelta(hours=1)))
+    async with door.engine.begin() as conn:
+        await timers.time_out_due(conn, world)
+    await balanced(ask)
