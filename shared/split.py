@@ -2,7 +2,7 @@
 
 Each part is handled in a savepoint. What is transient, or a time-out, says nothing about
 the events and is raised; anything else halves the part. One event alone is tried TRIES
-times and then condemned, if the breaker lets it.
+times and then condemned, if the breaker lets it; one that the handler rejects by name, at once.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared import db
 from shared.breaker import Window
 from shared.dead_letters import Dead, describe
+from shared.errors import Reject
 from shared.events.envelope import Event
 from shared.message import Message
 
@@ -70,7 +71,7 @@ class Split:
         self.dead.append(Dead(self._message_of[id(event)], reason, event))
 
     async def _insist(self, alone: list[Event], error: Exception) -> None:
-        for _ in range(TRIES - 1):
+        for _ in range(0 if isinstance(error, Reject) else TRIES - 1):
             again = await self._attempt(alone)
             if again is None:
                 self.window = self.window.after(handled=1)

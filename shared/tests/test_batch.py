@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from shared import breaker, inbox
 from shared.batch import Batches
 from shared.breaker import Stopped
+from shared.errors import Reject
 from shared.events import codec
 from shared.events.fields import Campaign
 from shared.events.orders import Line, OrderSnapshot
@@ -151,6 +152,22 @@ async def test_what_the_handler_cannot_handle_is_found_and_buried_alone(door):
     buried = await door.query("SELECT event_id, reason FROM dead_letter ORDER BY id")
     assert [row.event_id for row in buried] == ["e3", "e11"]
     assert "Bug" in buried[0].reason
+
+
+@pytest.mark.parametrize(("error", "tries"), [(Reject("no"), 1), (KeyError("a bug"), 3)])
+async def test_one_alone_is_tried_again_unless_it_is_rejected_by_name(door, error, tries):
+    tried = []
+
+    async def handle(_conn, events, _world):
+        tried.append(len(events))
+        raise error
+
+    door.batches.handler = replace(door.service.handler, handle=handle)
+    await door.give(order(1))
+
+    assert tried == [1] * tries
+    [buried] = await door.query("SELECT event_id, reason FROM dead_letter")
+    assert type(error).__name__ in buried.reason
 
 
 async def test_a_buried_event_does_not_claim_its_id_and_is_replayed_once(door, monkeypatch):
