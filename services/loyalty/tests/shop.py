@@ -136,13 +136,13 @@ def histories(draw, order_id: str = "o1", customer: str = "ada") -> list[Event]:
     ]
     order = Order(order_id, customer, tuple(lines))
     events = [order.event("order.placed", 1)]
-    for revision, step in enumerate(draw(st.lists(st.sampled_from(STEPS), max_size=8)), start=2):
-        order, type_ = _step(draw, order, step)
+    for revision, what in enumerate(draw(st.lists(st.sampled_from(STEPS), max_size=8)), start=2):
+        order, type_ = step(draw, order, what)
         events.append(order.event(type_, revision))
     return events
 
 
-def _step(draw, order: Order, step: str) -> tuple[Order, str]:
+def step(draw, order: Order, what: str) -> tuple[Order, str]:
     """The order after a step that befalls one of its lines, and the event's type."""
     chosen = draw(st.sampled_from(order.lines))
     pieces = draw(st.integers(0, chosen.quantity - chosen.cancelled - chosen.returned))
@@ -159,5 +159,5 @@ def _step(draw, order: Order, step: str) -> tuple[Order, str]:
             {"refunded_minor": chosen.refunded_minor + draw(st.integers(0, left_minor))},
         ),
         "reprice": ("order.changed", {"total_minor": draw(st.integers(0, 9_999))}),
-    }[step]
+    }[what]
     return order.change(chosen.line_id, **counts), type_
