@@ -24,11 +24,11 @@ from services.loyalty.usage import ORDERS, RULE, used
 from shared.aliases import Person
 
 
-def to_lock(terms: Terms, people: Mapping[str, Person]) -> set[str]:
+def to_lock(terms: Terms, people: Mapping[str, Person], earners: Iterable[str]) -> set[str]:
     """Whose accounts are to be locked besides the owners': a cap holds for all ids of a person."""
     if not asked(terms.book).capped:
         return set()
-    return {member for person in people.values() for member in person.members}
+    return {member for earner in earners for member in people[earner].members}
 
 
 async def load(

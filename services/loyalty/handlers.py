@@ -62,8 +62,9 @@ async def _load(
         for event, verdict in judged
         if verdict == "earns" and (owner := owners.get(event.data.order_id))
     }
-    await member_store.add_missing(conn, earners)
-    pooled = deciding.to_lock(terms, people)
+    # Ids of a person without an account would not be locked, and he would have two caps.
+    pooled = deciding.to_lock(terms, people, earners)
+    await member_store.add_missing(conn, earners | pooled)
     accounts = await member_store.lock(conn, {*owners.values(), *others, *pooled})
     earned = [order_id for order_id, state in states.items() if state.earned_in]
     lots = await lot_store.load_of_documents(conn, ORDER, earned) if earned else []
