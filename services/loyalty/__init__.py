@@ -1,7 +1,10 @@
 """Points: a double-entry ledger, fed by orders, whose books always balance.
 
 Consumes  shop.orders.v1      every order, as the snapshot that it now is
-          crm.profiles.v1     profile.merged, profile.unmerged, erasure.requested (by the backbone)
+          crm.profiles.v1     segment.entered, segment.left, profile.changed: what rules ask for;
+                              profile.merged, profile.unmerged, erasure.requested (by the backbone)
+          shop.customers.v1   customer.registered, customer.updated: birthday, since when
+          shop.catalog.v1     product.published: category, brand, attributes
 Produces  crm.loyalty.v1      points.earned, points.activated, points.reversed, points.expiring,
                               points.expired, points.redeemed, points.shortfall
           crm.ledger.v1       ledger.sealed: the heads of the chain over the books
@@ -16,6 +19,10 @@ Owns      journal, posting    the ledger: append-only, also for this service's o
           member              whose account it is: the one link to the person, and deletable
           definition          what the store lays down, in versions: append-only
           order_state         the last revision seen of each order, and what it has booked
+          order_decision      what each order was decided on, and every rule's verdict
+          product             what the catalogue last said of each product
+          shopper_fact        what rules may ask of a customer: the newest of each fact
+          tally, rule_budget  what counts against caps and budgets, and paid orders
 Serves    GET /v1/accounts/{customer_id}           balance of the person
           GET /v1/accounts/{customer_id}/balance   as of any time, by event or by booking
           GET /v1/accounts/{customer_id}/history   journals with their postings, newest first
@@ -23,7 +30,11 @@ Serves    GET /v1/accounts/{customer_id}           balance of the person
           POST /v1/accounts/{id}/reservations        set points aside for a checkout
           GET /v1/reservations/{id}                  and POST .../confirm, .../cancel
           GET /v1/orders/{order_id}                what an order earned, line by line
+          GET /v1/orders/{order_id}/explanation    every rule's verdict for every line
+          POST /v1/quotes                          what a cart would earn, now or at a time
           GET, PUT /v1/programmes/{id}           how points live, in versions
+          GET, PUT /v1/rules/{id}                  earning rules, in versions
+          POST /v1/rules/{id}/back-test            a rule tried on past orders
           GET /v1/ledger/seals                     the chain's heads, newest first
           GET /v1/ledger/reconciliation            proof that the books balance
 """

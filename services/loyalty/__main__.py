@@ -3,7 +3,17 @@
 from pathlib import Path
 
 from services.loyalty import handlers, sealing, tables, timers
-from services.loyalty.api import accounts, definitions, ledger, orders, reservations
+from services.loyalty.api import (
+    accounts,
+    back_tests,
+    definitions,
+    explanations,
+    ledger,
+    orders,
+    quotes,
+    reservations,
+    rules,
+)
 from services.loyalty.store import journals
 from shared.service import Service, commands, execute
 from shared.settings import Settings
@@ -15,10 +25,14 @@ SERVICE = Service(
     handler=Handler(handlers.TOPICS, handlers.handle, handlers.erase, quarantine=True),
     routers=(
         accounts.router,
+        back_tests.router,
         definitions.PROGRAMMES,
+        explanations.router,
         ledger.router,
         orders.router,
+        quotes.router,
         reservations.router,
+        rules.router,
     ),
     caused=journals.caused,
     metadata=tables.METADATA,

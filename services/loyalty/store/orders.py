@@ -1,7 +1,6 @@
-"""What each order has booked, and the awards behind it."""
+"""What each order has booked."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.loyalty.lines import LineState
-from services.loyalty.orders import AwardSnapshot, OrderState
+from services.loyalty.orders import OrderState
 from shared import db
 
 LOAD_ORDERS = text("""
@@ -56,41 +55,14 @@ ORDER_STATE = (
     "activates_at",
 )
 MOVED = (*ORDER_STATE, "revision_before", "activates_before")
-AWARD_SNAPSHOT = (
-    "order_id",
-    "revision",
-    "line_id",
-    "rule_id",
-    "rule_version",
-    "basis_minor",
-    "points",
-    "inputs",
-)
 FORGET_CUSTOMERS = text("""
     UPDATE order_state SET customer_id = NULL, verdict = 'erased', activates_at = NULL
     WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
-""")
-# The decision in force is the latest on the line.
-LIST_AWARDS = text("""
-    SELECT DISTINCT ON (line_id) line_id, rule_id, rule_version, inputs
-    FROM award_snapshot
-    WHERE order_id = :order_id
-    ORDER BY line_id, revision DESC
 """)
 
 
 class OrderMoved(Exception):
     """Another partition brought a revision of an order while this batch was in hand."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Which rule decided on a line, and on what."""
-
-    line_id: str
-    rule_id: str
-    rule_version: int
-    inputs: dict[str, Any]
 
 
 async def load(conn: AsyncConnection, order_ids: Collection[str]) -> dict[str, OrderState]:
@@ -136,36 +108,6 @@ async def list_due(conn: AsyncConnection, now: datetime, orders_max: int) -> lis
     """The orders of which points have been due the longest."""
     rows = await conn.execute(LIST_DUE, {"now": now, "orders_max": orders_max})
     return list(rows.scalars())
-
-
-async def keep_awards(conn: AsyncConnection, awards: Collection[AwardSnapshot]) -> None:
-    """Append decisions. The lines of one order share their inputs, written out once."""
-    if not awards:
-        return
-    inputs = {id(award.inputs): to_json(award.inputs).decode() for award in awards}
-    rows = [
-        (
-            award.order_id,
-            award.revision,
-            award.line_id,
-            award.rule.id,
-            award.rule.version,
-            award.basis_minor,
-            award.points,
-            inputs[id(award.inputs)],
-        )
-        for award in awards
-    ]
-    await db.copy_rows(conn, "award_snapshot", AWARD_SNAPSHOT, rows)
-
-
-async def list_decisions(conn: AsyncConnection, order_id: str) -> dict[str, Decision]:
-    """The decision in force on each line of an order."""
-    rows = await conn.execute(LIST_AWARDS, {"order_id": order_id})
-    return {
-        line_id: Decision(line_id, rule_id, rule_version, inputs)
-        for line_id, rule_id, rule_version, inputs in rows
-    }
 
 
 async def forget(conn: AsyncConnection, customer_ids: Collection[str]) -> int:

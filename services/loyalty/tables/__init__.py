@@ -8,9 +8,10 @@ orders       what each order has booked, and the awards behind it
 lots         dated points
 reservations points set aside for checkouts
 definitions  what the store has laid down: the programme, rules, offers, rewards
+rules        what earning rules decide on, what they decided, caps and budgets
 """
 
-from services.loyalty.tables import definitions, ledger, lots, orders, reservations
+from services.loyalty.tables import definitions, ledger, lots, orders, reservations, rules
 from services.loyalty.tables.metadata import METADATA
 
-__all__ = ["METADATA", "definitions", "ledger", "lots", "orders", "reservations"]
+__all__ = ["METADATA", "definitions", "ledger", "lots", "orders", "reservations", "rules"]

@@ -5,19 +5,23 @@ from sqlalchemy import text
 from services.loyalty.__main__ import SERVICE
 from services.loyalty.store import (
     books,
+    decisions,
     definitions,
     hot,
     journals,
     lots,
     members,
     orders,
+    products,
     reservations,
     seals,
+    shoppers,
 )
 from shared import migrate
 from shared.testing_sql import plans, statements, walks
 
 STATEMENTS = statements(definitions, journals, lots, members, orders, reservations, seals)
+STATEMENTS |= statements(decisions, products, shoppers)
 STATEMENTS |= {
     "hot.GET_BALANCE": text(hot.GET_BALANCE),
     "hot.GET_OWN_BALANCE": text(hot.GET_OWN_BALANCE),
