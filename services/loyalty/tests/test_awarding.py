@@ -61,8 +61,10 @@ def test_without_a_rule_each_full_unit_earns_a_point():
     book = rulebook_at(Book(), NOON, "EUR")
     lines = [item(str(n), 50) for n in range(10)]
 
-    assert earned(cart_of(*lines), book) == {BASE: 5}
-    assert earned(cart_of(item(total_minor=120)), rulebook_at(Book(), NOON, "JPY")) == {BASE: 120}
+    assert earned(cart_of(*lines), book) == {BASE.id: 5}
+    assert earned(cart_of(item(total_minor=120)), rulebook_at(Book(), NOON, "JPY")) == {
+        BASE.id: 120
+    }
 
 
 def test_a_rule_that_is_over_does_not_bring_the_default_back():
@@ -70,7 +72,7 @@ def test_a_rule_that_is_over_does_not_bring_the_default_back():
     book = Book([("EarningRule", Version("r", 1, datetime(2026, 11, 1, tzinfo=UTC), over))])
 
     assert [r.id for r in rulebook_at(book, datetime(2026, 10, 1, tzinfo=UTC), "EUR").rules] == [
-        BASE
+        BASE.id
     ]
     assert [r.id for r in rulebook_at(book, datetime(2026, 11, 1, tzinfo=UTC), "EUR").rules] == [
         "r"
