@@ -6,7 +6,7 @@ Consumes  shop.orders.v1      every order, as the snapshot that it now is
           shop.customers.v1   customer.registered, customer.updated: birthday, since when
           shop.catalog.v1     product.published: category, brand, attributes
 Produces  crm.loyalty.v1      points.earned, points.activated, points.reversed, points.expiring,
-                              points.expired, points.redeemed, points.shortfall
+                              points.expired, points.redeemed, points.shortfall, tier.changed
           crm.ledger.v1       ledger.sealed: the heads of the chain over the books
           crm.erasures.v1     erasure.completed (by the backbone)
 Owns      journal, posting    the ledger: append-only, also for this service's own role
@@ -23,6 +23,9 @@ Owns      journal, posting    the ledger: append-only, also for this service's o
           product             what the catalogue last said of each product
           shopper_fact        what rules may ask of a customer: the newest of each fact
           tally, rule_budget  what counts against caps and budgets, and paid orders
+          qualifying          what counts for a tier, by account and business day
+          standing            which tier each account has, its grants, and when it is due
+          tier_history        every tier that was told, and why: append-only
 Serves    GET /v1/accounts/{customer_id}           balance of the person
           GET /v1/accounts/{customer_id}/balance   as of any time, by event or by booking
           GET /v1/accounts/{customer_id}/history   journals with their postings, newest first
@@ -35,6 +38,9 @@ Serves    GET /v1/accounts/{customer_id}           balance of the person
           GET, PUT /v1/programmes/{id}           how points live, in versions
           GET, PUT /v1/rules/{id}                  earning rules, in versions
           POST /v1/rules/{id}/back-test            a rule tried on past orders
+          GET, PUT /v1/tier-plans/default        tiers, in versions; GET /v1/tiers those in force
+          GET /v1/accounts/{customer_id}/tier      the card; /days what counts, /history why
+          POST /v1/accounts/{id}/tier-grants         and POST .../{grant_id}/end
           GET /v1/ledger/seals                     the chain's heads, newest first
           GET /v1/ledger/reconciliation            proof that the books balance
 """

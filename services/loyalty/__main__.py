@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from services.loyalty import handlers, sealing, tables, timers
+from services.loyalty import handlers, sealing, tables, tiering, timers
 from services.loyalty.api import (
     accounts,
     back_tests,
@@ -13,6 +13,8 @@ from services.loyalty.api import (
     quotes,
     reservations,
     rules,
+    tier_grants,
+    tiers,
 )
 from services.loyalty.store import journals
 from shared.service import Service, commands, execute
@@ -33,11 +35,14 @@ SERVICE = Service(
         quotes.router,
         reservations.router,
         rules.router,
+        tier_grants.router,
+        tiers.PLANS,
+        tiers.router,
     ),
     caused=journals.caused,
     metadata=tables.METADATA,
     migrations=Path(__file__).parent / "migrations",
-    jobs=(sealing.SEAL, *timers.JOBS),
+    jobs=(sealing.SEAL, tiering.JOB, *timers.JOBS),
 )
 app = commands(SERVICE)
 app.command("verify-ledger")(sealing.verify)

@@ -18,6 +18,7 @@ from services.loyalty.caps import Place, Used
 from services.loyalty.cart import Cart, Item, Shopper
 from services.loyalty.carts import Product
 from services.loyalty.definitions import Book
+from services.loyalty.ladder import Ladder, ranked
 from services.loyalty.lines import LineState
 from services.loyalty.points import BASE, RuleName
 from services.loyalty.rules import rulebook_at
@@ -96,6 +97,7 @@ class Case:
     book: Book
     stores: Stores
     out: Decided
+    ladder: Ladder = field(default_factory=Ladder)
 
     @property
     def order(self) -> OrderSnapshot:
@@ -191,7 +193,8 @@ def _shopper(case: Case) -> Shopper:
         return replace(then, attributes=known.attributes, birthday=known.birthday)
     more = case.out.by_person[case.person][ORDERS]
     own = 1 if case.before and case.before.counted else 0
-    return replace(known, orders_before=known.orders_before + more - own)
+    known = replace(known, orders_before=known.orders_before + more - own)
+    return ranked(known, case.ladder.tier(case.owner, case.placed_at))
 
 
 def _used(case: Case) -> Used:

@@ -14,10 +14,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from services.loyalty import announcements, decisions, ledger, points
+from services.loyalty import announcements, contributions, decisions, ledger, points
 from services.loyalty import wallet as wallets
+from services.loyalty.contributions import Counted
 from services.loyalty.decisions import Case, Decided, Evidence
 from services.loyalty.definitions import Book
+from services.loyalty.ladder import Ladder, Roster
 from services.loyalty.ledger import ORDER, SOURCE, Account, Deed, JournalKind, Posting
 from services.loyalty.lines import LineState, differences, matured, next_due, targets
 from services.loyalty.lots import Lot
@@ -48,6 +50,8 @@ class OrderState:
     """The last journal in which the order earned: what a reversal refers to."""
     activates_at: datetime | None = None
     """When the next of its points become active by themselves."""
+    counted: Counted | None = None
+    """What it counts for a tier; None: it never did."""
 
 
 Judged = tuple[Event, Verdict]
@@ -58,7 +62,7 @@ class Known:
     """What was loaded for a batch: orders by id, accounts by customer id, the orders' lots.
 
     `people` holds the members of the person behind each owner of an order;
-    `evidence` what the rules ask for.
+    `evidence` what the rules ask for, `roster` who has which tier.
     """
 
     orders: Mapping[str, OrderState]
@@ -66,6 +70,7 @@ class Known:
     lots: Collection[Lot] = ()
     people: Mapping[str, Collection[str]] = field(default_factory=dict)
     evidence: Evidence = field(default_factory=Evidence)
+    roster: Roster = field(default_factory=Roster)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,7 @@ class Outcome:
     decided: Decided = field(default_factory=Decided)
     applied: list[Event] = field(default_factory=list)
     """The events that were the newest revision of their order so far."""
+    ladder: Ladder = field(default_factory=Ladder)
 
 
 def judge(events: Iterable[Event], stores: Stores) -> list[Judged]:
@@ -112,7 +118,8 @@ def owners_of(orders: Mapping[str, OrderState], judged: Iterable[Judged]) -> dic
 
 def fold(known: Known, judged: Iterable[Judged], terms: Terms) -> Outcome:
     """The books after these events; Reject names an event that can have no place in them."""
-    out = Outcome(Wallet.open(known.accounts.values(), known.lots))
+    wallet = Wallet.open(known.accounts.values(), known.lots)
+    out = Outcome(wallet, ladder=Ladder.open(known.roster))
     for event, verdict in judged:
         order: OrderSnapshot = event.data
         before = out.orders.get(order.order_id) or known.orders.get(order.order_id)
@@ -145,8 +152,28 @@ def fold(known: Known, judged: Iterable[Judged], terms: Terms) -> Outcome:
             lines,
             earned_in,
             next_due(lines),
+            _count(case, before, lines, account, out),
         )
     return out
+
+
+def _count(
+    case: Case,
+    before: OrderState | None,
+    lines: Mapping[str, LineState],
+    account: Account | None,
+    out: Outcome,
+) -> Counted | None:
+    """What the order counts for its buyer's tier, from this event on."""
+    counts = before.counted if before else None
+    if account is None or (counts is None and not lines):
+        return counts
+    zone = case.stores.get(case.order.store).tz
+    day = counts.day if counts else contributions.day_of(case.event, case.placed_at, zone)
+    counted = Counted(day, contributions.bucket_of(case.event, lines))
+    for change in contributions.changes(counts, counted, account, case.event):
+        out.ladder.count(change)
+    return counted
 
 
 def _case(
@@ -160,7 +187,17 @@ def _case(
 ) -> Case:
     order_id = event.data.order_id
     before = out.decided.decisions.get(order_id) or known.evidence.decided.get(order_id)
-    return Case(event, owner, booked, before, known.evidence, terms.book, terms.stores, out.decided)
+    return Case(
+        event,
+        owner,
+        booked,
+        before,
+        known.evidence,
+        terms.book,
+        terms.stores,
+        out.decided,
+        out.ladder,
+    )
 
 
 def _lines_of(case: Case, *, earns: bool) -> dict[str, LineState]:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from services.loyalty.conditions import Names, Part
 from services.loyalty.definitions import Book, Definition
 from services.loyalty.rules import EarningRule
+from services.loyalty.tiers import TierPlan
 
 DEFAULT = "default"
 """The id of the one programme."""
@@ -92,7 +93,9 @@ class Programme(Definition):
         return self
 
 
-KINDS: dict[str, type[Definition]] = {kind.__name__: kind for kind in (Programme, EarningRule)}
+KINDS: dict[str, type[Definition]] = {
+    kind.__name__: kind for kind in (Programme, EarningRule, TierPlan)
+}
 """Everything that may be laid down, by the name under which it is kept."""
 
 

@@ -12,10 +12,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from services.loyalty import deciding, snapshots
+from services.loyalty import deciding, snapshots, tiering
 from services.loyalty.api.carts import CartAsked
 from services.loyalty.awarding import Awards, award
 from services.loyalty.cart import Cart
+from services.loyalty.ladder import ranked
 from services.loyalty.rules import asked, rulebook_at
 from services.loyalty.snapshots import RuleVerdict
 from services.loyalty.store import definitions
@@ -118,7 +119,11 @@ async def quote(body: CartAsked, request: Request) -> Response:
         if customer_id and _pooled(request):
             person = await aliases.person_of(conn, customer_id)
         loaded = await deciding.load_one(conn, cart, customer_id, person, asked(book))
+        plans, moments = tiering.plans_in(book, context.stores), {customer_id: cart.at}
+        pooled = _pooled(request)
+        tiers = await tiering.tiers_at(conn, moments, plans, pooled=pooled) if customer_id else {}
     cart, shopper, used = loaded
+    shopper = ranked(shopper, tiers.get(customer_id))
     rulebook = rulebook_at(book, cart.at, context.stores.base_currency)
     try:
         awards = award(cart, shopper, rulebook, used)

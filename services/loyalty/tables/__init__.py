@@ -9,9 +9,10 @@ lots         dated points
 reservations points set aside for checkouts
 definitions  what the store has laid down: the programme, rules, offers, rewards
 rules        what earning rules decide on, what they decided, caps and budgets
+tiers        what counts for a tier, who has which, and why
 """
 
-from services.loyalty.tables import definitions, ledger, lots, orders, reservations, rules
+from services.loyalty.tables import definitions, ledger, lots, orders, reservations, rules, tiers
 from services.loyalty.tables.metadata import METADATA
 
-__all__ = ["METADATA", "definitions", "ledger", "lots", "orders", "reservations", "rules"]
+__all__ = ["METADATA", "definitions", "ledger", "lots", "orders", "reservations", "rules", "tiers"]

@@ -16,14 +16,17 @@ from services.loyalty.store import (
     reservations,
     seals,
     shoppers,
+    standings,
+    tier_history,
 )
 from shared import migrate
 from shared.testing_sql import plans, statements, walks
 
 STATEMENTS = statements(definitions, journals, lots, members, orders, reservations, seals)
-STATEMENTS |= statements(decisions, products, shoppers)
+STATEMENTS |= statements(decisions, products, shoppers, standings, tier_history)
 STATEMENTS |= {
     "hot.GET_BALANCE": text(hot.GET_BALANCE),
+    "standings.LOAD": text(standings.LOAD),
     "hot.GET_OWN_BALANCE": text(hot.GET_OWN_BALANCE),
 }
 # The first entries of an index, and no more.
