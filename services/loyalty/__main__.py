@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from services.loyalty import handlers, sealing, tables, tiering, timers
+from services.loyalty import celebrating, handlers, sealing, tables, tiering, timers
 from services.loyalty.api import (
     accounts,
+    actions,
     back_tests,
     definitions,
     explanations,
@@ -27,6 +28,7 @@ SERVICE = Service(
     handler=Handler(handlers.TOPICS, handlers.handle, handlers.erase, quarantine=True),
     routers=(
         accounts.router,
+        actions.router,
         back_tests.router,
         definitions.PROGRAMMES,
         explanations.router,
@@ -42,7 +44,7 @@ SERVICE = Service(
     caused=journals.caused,
     metadata=tables.METADATA,
     migrations=Path(__file__).parent / "migrations",
-    jobs=(sealing.SEAL, tiering.JOB, *timers.JOBS),
+    jobs=(sealing.SEAL, tiering.JOB, *timers.JOBS, celebrating.CELEBRATE),
 )
 app = commands(SERVICE)
 app.command("verify-ledger")(sealing.verify)

@@ -4,6 +4,7 @@ from sqlalchemy import text
 
 from services.loyalty.__main__ import SERVICE
 from services.loyalty.store import (
+    actions,
     books,
     decisions,
     definitions,
@@ -23,7 +24,7 @@ from shared import migrate
 from shared.testing_sql import plans, statements, walks
 
 STATEMENTS = statements(definitions, journals, lots, members, orders, reservations, seals)
-STATEMENTS |= statements(decisions, products, shoppers, standings, tier_history)
+STATEMENTS |= statements(actions, decisions, products, shoppers, standings, tier_history)
 STATEMENTS |= {
     "hot.GET_BALANCE": text(hot.GET_BALANCE),
     "standings.LOAD": text(standings.LOAD),
