@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from services.loyalty.conditions import Names, Part
 from services.loyalty.definitions import Book, Definition
+from services.loyalty.offers import Offer
 from services.loyalty.rules import EarningRule
 from services.loyalty.tiers import TierPlan
 
@@ -95,7 +96,7 @@ class Programme(Definition):
 
 PLAIN = Programme()
 KINDS: dict[str, type[Definition]] = {
-    kind.__name__: kind for kind in (Programme, EarningRule, TierPlan)
+    kind.__name__: kind for kind in (Programme, EarningRule, Offer, TierPlan)
 }
 """Everything that may be laid down, by the name under which it is kept."""
 

@@ -13,7 +13,14 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from services.loyalty.conditions import Conditions, Part, Selection, Wanted
+from services.loyalty.conditions import (
+    Conditions,
+    Part,
+    Selection,
+    Wanted,
+    asks_catalogue,
+    facts_of,
+)
 from services.loyalty.definitions import Book, Definition, Version
 from services.loyalty.points import BASE, DIGITS
 from shared.events.fields import Amount, Code, ShortCode
@@ -196,15 +203,9 @@ def asked(book: Book) -> Asked:
 def asked_by(rules: Iterable[Rule]) -> Asked:
     every = list(rules)
     bodies = [rule.body for rule in every]
-    facts: set[str] = set()
-    for body in bodies:
-        facts |= {f"segment/{name}" for name in body.when.segments | body.when.not_segments}
-        facts |= {f"attribute/{name}" for name in body.when.attributes}
-        if body.when.birthday:
-            facts.add("birthday")
     return Asked(
-        facts=frozenset(facts),
-        products=any(_asks_products(body.lines) for body in bodies),
+        facts=frozenset(name for body in bodies for name in facts_of(body.when)),
+        products=any(asks_catalogue(body.lines) for body in bodies),
         capped=frozenset(rule.id for rule in every if _limits_members(rule.body.caps)),
         budgets=frozenset(rule.id for rule in every if rule.body.caps.budget),
         numbers=any(body.when.order_number or body.when.every_nth_order for body in bodies),
@@ -242,11 +243,6 @@ def all_rules(book: Book) -> list[Rule]:
     """Every version of every rule."""
     ids = [each.id for each in book.newest(EarningRule)]
     return [version for id_ in ids for version in book.versions(EarningRule, id_)]
-
-
-def _asks_products(lines: Selection) -> bool:
-    named = lines.categories | lines.brands | lines.not_categories | lines.not_brands
-    return bool(named or lines.attributes)
 
 
 def _limits_members(caps: Caps) -> bool:
