@@ -86,10 +86,10 @@ async def release(conn: AsyncConnection, order_id: str) -> Claim:
     return after
 
 
-async def follow(conn: AsyncConnection, applied: Collection[Event]) -> None:
+async def follow(conn: AsyncConnection, book: Book, applied: Collection[Event]) -> None:
     """Count and free, as the orders' newest revisions say; the last locks of a batch."""
-    if not applied:
-        return
+    if not applied or not book.newest(Offer):
+        return  # a store without offers pays nothing for them
     found = await store.lock(conn, [event.data.order_id for event in applied])
     after = claims.follow(found, applied)
     await _save(conn, [found[order_id] for order_id in after], list(after.values()))

@@ -61,7 +61,7 @@ async def handle(conn: AsyncConnection, events: list[Event], world: World) -> No
     await booking.save(conn, outcome.wallet)
     await deciding.save(conn, known.evidence, outcome.decided)
     await tiering.save(conn, outcome.ladder)
-    await claiming.follow(conn, outcome.applied)
+    await claiming.follow(conn, terms.book, outcome.applied)
 
 
 async def _load(

@@ -22,7 +22,7 @@ from services.loyalty.stacking import (
 
 NEAREST_MAX = 3
 """More than that is no help to anybody who decides what else to buy."""
-TRIES_MAX = 12
+TRIES_MAX = 8
 """Larger carts that are tried out for one quote. Where an earlier offer takes a part of what is
 added, the amount is approached in several; what is not found by then is not told."""
 SIZE_MAX = 5_000

@@ -128,16 +128,18 @@ def _share(
 
 
 def runs_of(rows: Iterable[Row], basis: Basis) -> list[Run]:
-    """The pieces that cost something, the dearest first; ties by line."""
+    """The pieces of lines that cost something, the dearest first; ties by line."""
     runs = []
     for row in rows:
         minor, pieces = row.counts(basis), row.item.quantity
         if minor <= 0 or not pieces:
             continue
         low, dearer = divmod(minor, pieces)
-        runs += [Run(low + 1, row.line_id, dearer), Run(low, row.line_id, pieces - dearer)]
-    found = [run for run in runs if run.pieces and run.price]
-    return sorted(found, key=lambda run: (-run.price, run.line_id))
+        if dearer:
+            runs.append(Run(low + 1, row.line_id, dearer))
+        runs.append(Run(low, row.line_id, pieces - dearer))
+    runs.sort(key=lambda run: (-run.price, run.line_id))
+    return runs
 
 
 def _nth(gives: NthPiece, level: int, runs: Sequence[Run]) -> dict[str, int]:

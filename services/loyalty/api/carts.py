@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, AwareDatetime, Field
 
 from services.loyalty.cart import Cart, Item, Kind
+from shared.errors import Unprocessable
 from shared.events.envelope import CustomerId
 from shared.events.fields import (
     LINES_MAX,
@@ -75,12 +76,15 @@ class CartAsked(Body):
     def cart(self, now: datetime, stores: Stores) -> Cart:
         """As rules and offers see it."""
         store = stores.get(self.store)
+        items = tuple(_item(number, line) for number, line in enumerate(self.lines, 1))
+        if len({item.line_id for item in items}) != len(items):
+            raise Unprocessable("lines: two have the same line_id; give each its own")
         return Cart(
             store=self.store,
             at=self.at or now,
             zone=store.tz,
             currency=self.currency or stores.base_currency,
-            items=tuple(_item(number, line) for number, line in enumerate(self.lines, 1)),
+            items=items,
             channel=self.channel or store.channel,
             paid_in_points_minor=self.paid_in_points_minor,
             rewards=self.rewards,

@@ -26,6 +26,8 @@ MUG = {
     },
 }
 
+TWICE = [{"line_id": "1", "unit_price_minor": 1}, {"line_id": "1", "unit_price_minor": 2}]
+
 
 class Checkout:
     """A checkout with a server key."""
@@ -168,9 +170,23 @@ async def test_a_claim_is_free_again_by_delete_by_time_and_by_cancellation(shop,
     late = order("paid-late")
     await door.give(late.event("order.paid", 1))
     assert await shop.budget("ten") == (1, 1_000)
-    every = late.every(cancelled="all")
-    await door.give(every.event("order.cancelled", 2), every.event("order.refunded", 3))
+    await door.give(late.event("order.cancelled", 2), late.event("order.refunded", 3))
     assert (await shop.look("paid-late"), await shop.budget("ten")) == ("released", (0, 0))
+
+
+async def test_an_order_whose_every_piece_is_cancelled_frees_its_claim_and_a_part_does_not(
+    shop, door
+):
+    await shop.lay_down("ten", TEN_OFF, budget={"uses": 5})
+    await shop.claim("o1", 10_000, ten=1_000)
+    one = order("o1")
+
+    await door.give(one.event("order.paid", 1))
+    await door.give(one.change("1", cancelled=1).event("order.changed", 2))
+    part = await shop.look("o1")
+    await door.give(one.every(cancelled="all").event("order.cancelled", 3))
+
+    assert (part, await shop.look("o1")) == ("counted", "released")
 
 
 async def test_an_orders_new_claim_takes_the_place_of_the_old(shop):
@@ -252,23 +268,22 @@ async def test_a_person_uses_an_offer_so_often_under_all_his_ids(shop, door):
 
 
 async def test_two_ids_of_a_person_at_once_use_it_once(shop, door):
-    both = ("ada", "anon:1")
     await shop.lay_down("ten", TEN_OFF, uses_per_member=1)
-    await door.give(*[merged(one, "ada", both) for one in both])
 
-    async def claim(number):
+    async def claim(person, number):
         body = {
-            "order_id": f"o{number}",
-            "cart": cart(10_000, customer=both[number % 2]),
+            "order_id": f"{person}-{number}",
+            "cart": cart(10_000, customer=(person, f"anon:{person}")[number % 2]),
             "offers": [{"offer_id": "ten", "discount_minor": 1_000}],
         }
-        headers = {"Idempotency-Key": f"race-{number}"}
+        headers = {"Idempotency-Key": f"{person}-{number}"}
         return (await shop.http.post("/v1/offers/claims", json=body, headers=headers)).status_code
 
-    assert sorted(await asyncio.gather(*(claim(number) for number in range(10)))) == [
-        200,
-        *[409] * 9,
-    ]
+    for person in ("ada", "bob", "cho", "dan"):  # the first opens the connections
+        both = (person, f"anon:{person}")
+        await door.give(*[merged(one, person, both) for one in both])
+        answers = await asyncio.gather(*(claim(person, number) for number in range(8)))
+        assert sorted(answers) == [200, *[409] * 7]
 
 
 async def test_the_erased_leave_no_name_on_their_claims_and_what_they_took_still_counts(shop, door):
@@ -296,6 +311,7 @@ async def test_only_a_checkouts_server_claims(door):
         ({"cart": {"lines": [{"unit_price_minor": 1}]}}, "customer_id"),
         ({"cart": cart(1) | {"at": "2026-11-01T00:00:00Z"}}, "at"),
         ({"order_id": ""}, "order_id"),
+        ({"cart": {"customer_id": "ada", "lines": TWICE}}, "the same line_id"),
     ],
 )
 async def test_a_claim_that_lacks_something_is_refused_by_name(shop, change, fault):
@@ -321,14 +337,16 @@ async def test_a_storefront_hears_of_its_own_offers_and_claims_nothing(shop, tmp
 async def test_two_claims_of_one_order_at_once_count_once(shop):
     await shop.lay_down("ten", TEN_OFF, budget={"uses": 5})
 
-    async def claim(number):
+    async def claim(order_id, number):
         body = {
-            "order_id": "o1",
+            "order_id": order_id,
             "cart": cart(10_000, customer=f"c{number}"),
             "offers": [{"offer_id": "ten", "discount_minor": 1_000}],
         }
-        headers = {"Idempotency-Key": f"race-{number}"}
+        headers = {"Idempotency-Key": f"{order_id}-{number}"}
         return (await shop.http.post("/v1/offers/claims", json=body, headers=headers)).status_code
 
-    assert await asyncio.gather(*(claim(number) for number in range(4))) == [200] * 4
-    assert await shop.budget("ten") == (1, 1_000)
+    for rounds in (1, 2, 3):  # the first opens the connections
+        answers = await asyncio.gather(*(claim(f"o{rounds}", number) for number in range(4)))
+        assert answers == [200] * 4
+        assert await shop.budget("ten") == (rounds, rounds * 1_000)

@@ -107,6 +107,22 @@ def test_pieces_of_one_line_cost_what_the_line_costs():
     assert quote(cart(*lines), ADA, [half], {}).applied.by_line == {"1": 33}
 
 
+def test_a_set_that_costs_no_more_than_its_price_stays_as_it_is():
+    sets = offer("o", {"kind": "pieces_for", "pieces": 2, "price_minor": 200})
+    lines = [item("1", 300, 2), item("2", 200, 2)]
+
+    assert quote(cart(*lines), ADA, [sets], {}).applied.by_line == {"1": 100}
+
+
+@pytest.mark.parametrize("which", ["cheapest", "cheapest_of_set"])
+def test_no_more_pieces_are_free_than_the_offer_allows(which):
+    free = offer("o", {"kind": "nth_piece", "n": 2, "which": which, "times_max": 2})
+
+    quoted = quote(cart(item("1", 800, 8)), ADA, [free], {})
+
+    assert (quoted.applied.discount_minor, quoted.nearest) == (200, ())
+
+
 def test_a_million_pieces_are_quoted_without_counting_them_out():
     offers = [
         offer("sets", {"kind": "pieces_for", "pieces": 3, "price_minor": 100}),

@@ -153,6 +153,12 @@ def test_an_exclusive_offer_applies_alone_or_not_at_all():
     assert said(together) == {"small": "beaten", "ten": "", "tenth": "", "mug": ""}
 
 
+def test_a_tie_is_for_those_that_stand_together():
+    alone = offer("a", TENTH, exclusive=True)
+
+    assert said(applied([item("1", 10_000)], alone, offer("b", TENTH))) == {"a": "beaten", "b": ""}
+
+
 def test_a_line_is_lowered_only_so_far():
     lines = [item("1", 9_000, discount_minor=1_000), item("2", 10_000)]
     half = offer("half", HALF, share_max_percent=30)
