@@ -7,47 +7,77 @@ after those; so neither claims nor the worker's batches can wait for each other 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import claims, deciding
-from services.loyalty.cart import Cart
+from services.loyalty import claims, deciding, tiering
+from services.loyalty.caps import Used as RulesUsed
+from services.loyalty.cart import Cart, Shopper
 from services.loyalty.claims import AlreadyCounted, Claim, Promised
 from services.loyalty.conditions import asks_catalogue, facts_of
 from services.loyalty.definitions import Book
+from services.loyalty.ladder import ranked
 from services.loyalty.offers import Offer
+from services.loyalty.orders import Terms
 from services.loyalty.programme import programme_at
-from services.loyalty.rules import Asked, asked
+from services.loyalty.rules import Asked as RulesAsked
+from services.loyalty.rules import asked as asked_of
 from services.loyalty.stacking import Basket, OfferVersion, Use, Used, apply
 from services.loyalty.store import claims as store
 from services.loyalty.store import definitions
 from shared import aliases
+from shared.aliases import Person
 from shared.errors import NotFound
 from shared.events.envelope import Event
+from shared.stores import Stores
 from shared.world import World
 
 CLAIMS_MAX = 500
 NO_CLAIM = "no offer has been claimed for this order"
 
 
-def wanted(book: Book, offers: Collection[OfferVersion]) -> Asked:
-    """What must be known to judge a cart by the rules and by these offers."""
-    rules, bodies = asked(book), [one.body for one in offers]
-    facts = {name for body in bodies for name in facts_of(body.when)}
-    products = any(asks_catalogue(body.lines) for body in bodies)
-    return replace(rules, facts=rules.facts | facts, products=rules.products or products)
+class Asked(NamedTuple):
+    """A cart, and what rules and offers ask of it."""
+
+    cart: Cart
+    shopper: Shopper
+    members: Collection[str]
+    offers: Sequence[OfferVersion]
+    """In force."""
+    counted: RulesUsed
 
 
-async def used(
-    conn: AsyncConnection, offers: Collection[OfferVersion], members: Collection[str]
-) -> Used:
+async def ask(
+    conn: AsyncConnection, cart: Cart, customer_id: str, terms: Terms, *, pooled: bool = True
+) -> Asked:
+    """What the catalogue knows of the cart and who buys it, as far as it is asked for. Without a
+    customer id nobody is known; `pooled` false: the one id alone."""
+    person = Person(customer_id, (customer_id,))
+    if customer_id and pooled:
+        person = await aliases.person_of(conn, customer_id)
+    offers = terms.book.in_force(Offer, cart.at)
+    wanted = _wanted(terms.book, offers)
+    cart, shopper, counted = await deciding.load_one(conn, cart, customer_id, person, wanted)
+    if customer_id:
+        plans = tiering.plans_in(terms.book, terms.stores)
+        tiers = await tiering.tiers_at(conn, {customer_id: cart.at}, plans, pooled=pooled)
+        shopper = ranked(shopper, tiers.get(customer_id))
+    return Asked(cart, shopper, person.members, offers, counted)
+
+
+async def used(conn: AsyncConnection, asked: Asked) -> Used:
     """What has come of the offers so far, for a quote: nothing is locked."""
-    budgets = await store.load_budgets(conn, _budgeted(offers))
-    return _with_member(budgets, await _of_member(conn, offers, members))
+    budgets = await store.load_budgets(conn, _budgeted(asked.offers))
+    return _with_member(budgets, await _of_member(conn, asked.offers, asked.members))
 
 
 async def claim(
-    conn: AsyncConnection, cart: Cart, customer_id: str, promised: Sequence[Promised]
+    conn: AsyncConnection,
+    cart: Cart,
+    customer_id: str,
+    promised: Sequence[Promised],
+    stores: Stores,
 ) -> Claim:
     """Take what was quoted, exactly, or nothing; a new claim takes the place of the order's old
     one."""
@@ -56,17 +86,16 @@ async def claim(
     before = await store.open_one(conn, cart.order_id, cart.at)
     if before.state == "counted":
         raise AlreadyCounted
-    book = await definitions.book(conn)
+    terms = Terms(await definitions.book(conn), stores)
+    asked = await ask(conn, cart, customer_id, terms)
     named = {each.offer_id for each in promised}
-    offers = [one for one in book.in_force(Offer, cart.at) if one.id in named]
-    asks = wanted(book, offers)
-    cart, shopper, _ = await deciding.load_one(conn, cart, customer_id, person, asks)
-    by_member = await _of_member(conn, offers, person.members)
+    offers = [one for one in asked.offers if one.id in named]
+    by_member = await _of_member(conn, offers, asked.members)
     names = {*_budgeted(offers), *(each.offer_id for each in before.given if each.budgeted)}
     budgets = await store.lock_budgets(conn, names) if names else {}
     count = claims.used_without(_with_member(budgets, by_member), before)
-    given = claims.keep(apply(Basket.of(cart, shopper, offers, count)), promised)
-    minutes = programme_at(book, cart.at).redemption.reserve_minutes
+    given = claims.keep(apply(Basket.of(asked.cart, asked.shopper, offers, count)), promised)
+    minutes = programme_at(terms.book, cart.at).redemption.reserve_minutes
     until = cart.at + timedelta(minutes=minutes)
     after = Claim(cart.order_id, customer_id, "claimed", until, given)
     await store.save(conn, [after])
@@ -110,6 +139,14 @@ async def _save(conn: AsyncConnection, before: list[Claim], after: list[Claim]) 
     if moved := claims.moves(before, after):
         await store.lock_budgets(conn, moved)
         await store.move_budgets(conn, moved)
+
+
+def _wanted(book: Book, offers: Collection[OfferVersion]) -> RulesAsked:
+    """What must be known to judge a cart by the rules and by these offers."""
+    rules, bodies = asked_of(book), [one.body for one in offers]
+    facts = {name for body in bodies for name in facts_of(body.when)}
+    products = any(asks_catalogue(body.lines) for body in bodies)
+    return replace(rules, facts=rules.facts | facts, products=rules.products or products)
 
 
 async def _of_member(

@@ -211,7 +211,7 @@ async def claim(body: ClaimAsked, request: Request) -> Response:
         now = context.clock.now()
         cart = replace(body.cart.cart(now, context.stores), order_id=body.order_id)
         customer_id = body.cart.customer_id or ""
-        made = await claiming.claim(tx.conn, cart, customer_id, body.offers)
+        made = await claiming.claim(tx.conn, cart, customer_id, body.offers, context.stores)
         tx.subject, tx.detail = customer_id, {"order_id": body.order_id}
         return tx.answer(ClaimView.of(made))
 

@@ -12,18 +12,15 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from services.loyalty import claiming, deciding, quoting, snapshots, tiering
+from services.loyalty import claiming, quoting, snapshots
 from services.loyalty.api.carts import CartAsked
 from services.loyalty.api.offers import OffersView
 from services.loyalty.awarding import Awards, award
 from services.loyalty.cart import Cart
-from services.loyalty.ladder import ranked
-from services.loyalty.offers import Offer
+from services.loyalty.orders import Terms
 from services.loyalty.rules import rulebook_at
 from services.loyalty.snapshots import RuleVerdict
 from services.loyalty.store import definitions
-from shared import aliases
-from shared.aliases import Person
 from shared.errors import Forbidden, Reject, Unprocessable
 from shared.http import audit
 from shared.http.auth import ROUTE_CHECKS, caller_of, needs, own
@@ -116,24 +113,14 @@ async def quote(body: CartAsked, request: Request) -> Response:
     context = context_of(request)
     cart = body.cart(context.clock.now(), context.stores)
     async with context.engine.connect() as conn:
-        book = await definitions.book(conn)
-        person = Person(customer_id, (customer_id,))
-        if customer_id and _pooled(request):
-            person = await aliases.person_of(conn, customer_id)
-        offers = book.in_force(Offer, cart.at)
-        wanted = claiming.wanted(book, offers)
-        loaded = await deciding.load_one(conn, cart, customer_id, person, wanted)
-        offers_used = await claiming.used(conn, offers, person.members)
-        plans, moments = tiering.plans_in(book, context.stores), {customer_id: cart.at}
-        pooled = _pooled(request)
-        tiers = await tiering.tiers_at(conn, moments, plans, pooled=pooled) if customer_id else {}
-    cart, shopper, used = loaded
-    shopper = ranked(shopper, tiers.get(customer_id))
-    quoted = quoting.quote(cart, shopper, offers, offers_used)
-    cart = quoting.discounted(cart, quoted.applied)
-    rulebook = rulebook_at(book, cart.at, context.stores.base_currency)
+        terms = Terms(await definitions.book(conn), context.stores)
+        asked = await claiming.ask(conn, cart, customer_id, terms, pooled=_pooled(request))
+        used = await claiming.used(conn, asked)
+    quoted = quoting.quote(asked.cart, asked.shopper, asked.offers, used)
+    cart = quoting.discounted(asked.cart, quoted.applied)
+    rulebook = rulebook_at(terms.book, cart.at, context.stores.base_currency)
     try:
-        awards = award(cart, shopper, rulebook, used)
+        awards = award(cart, asked.shopper, rulebook, asked.counted)
     except Reject as error:
         raise Unprocessable(str(error)) from None
     every = caller_of(request).kind != "storefront"
