@@ -68,7 +68,8 @@ async def ask(
 
 async def used(conn: AsyncConnection, asked: Asked) -> Used:
     """What has come of the offers so far, for a quote: nothing is locked."""
-    budgets = await store.load_budgets(conn, _budgeted(asked.offers))
+    names = _budgeted(asked.offers)
+    budgets = await store.load_budgets(conn, names) if names else {}
     return _with_member(budgets, await _of_member(conn, asked.offers, asked.members))
 
 

@@ -1,12 +1,17 @@
 """Offers at the checkout: quoted, claimed exactly, counted when paid, free when not."""
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.loyalty import claiming
+from services.loyalty.claims import Claim, Given, moves
+from services.loyalty.tests import test_rules, test_tiering
 from services.loyalty.tests.shop import NOON, Order, erasure, line, merged, unmerged
 from shared.clock import Clock
 from shared.keys import dev_token
@@ -320,6 +325,48 @@ async def test_a_claim_that_lacks_something_is_refused_by_name(shop, change, fau
     assert fault in str(await shop.send("POST", "/v1/offers/claims", body, 422))
 
 
+CLAIMS = st.builds(
+    lambda order_id, state, offers: Claim(order_id, "ada", state, LATER, tuple(offers)),
+    st.sampled_from("abc"),
+    st.sampled_from(("claimed", "counted", "released")),
+    st.lists(
+        st.builds(
+            lambda id_, cost, budgeted: Given(
+                offer_id=id_,
+                version=1,
+                discount_minor=cost,
+                cost_minor=cost,
+                budgeted=budgeted,
+                by_line={},
+            ),
+            st.sampled_from("xyz"),
+            st.integers(0, 500),
+            st.booleans(),
+        ),
+        max_size=3,
+    ),
+)
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.lists(st.lists(CLAIMS, max_size=4, unique_by=lambda claim: claim.order_id), max_size=8))
+def test_budgets_hold_what_counts_whatever_claims_become(steps):
+    claims, uses, costs = {}, Counter(), Counter()
+    for after in steps:
+        before = [claims[each.order_id] for each in after if each.order_id in claims]
+        for offer_id, move in moves(before, after).items():
+            uses[offer_id] += move.uses
+            costs[offer_id] += move.cost_minor
+        claims |= {each.order_id: each for each in after}
+
+    counting = [
+        each for one in claims.values() if one.counts for each in one.given if each.budgeted
+    ]
+    assert +uses == Counter(each.offer_id for each in counting)
+    assert sum(costs.values()) == sum(each.cost_minor for each in counting)
+    assert min([*uses.values(), *costs.values(), 0]) == 0
+
+
 async def test_a_storefront_hears_of_its_own_offers_and_claims_nothing(shop, tmp_path):
     await shop.lay_down("ten", TEN_OFF)
     await shop.lay_down("staff", MUG, when={"segments": ["staff"]})
@@ -350,3 +397,28 @@ async def test_two_claims_of_one_order_at_once_count_once(shop):
         answers = await asyncio.gather(*(claim(f"o{rounds}", number) for number in range(4)))
         assert answers == [200] * 4
         assert await shop.budget("ten") == (rounds, rounds * 1_000)
+
+
+async def test_offers_know_of_tiers_segments_and_the_catalogue(shop, door):
+    await test_tiering.lay_down(door)
+    when = {"tiers": ["silver"], "segments": ["vip"]}
+    await shop.lay_down("tea", TEN_OFF, when=when, lines={"categories": ["Tea"]})
+    line_of_tea = {"product_id": "oolong", "unit_price_minor": 10_000}
+    asked = {"customer_id": "ada", "lines": [line_of_tea]}
+
+    async def verdict():
+        return (await shop.send("POST", "/v1/quotes", asked))["offers"]["offers"][0]["reason"]
+
+    said = [await verdict()]
+    for event in (
+        test_tiering.paid(euros=150)[1],
+        test_rules.segment(),
+        test_rules.published("oolong", category=("Drinks", "Tea")),
+    ):
+        await door.give(event)
+        said.append(await verdict())
+    body = {"order_id": "o9", "cart": asked}
+    body["offers"] = [{"offer_id": "tea", "discount_minor": 1_000}]
+
+    assert said == ["tier", "segment", "no_line", ""]
+    assert (await shop.send("POST", "/v1/offers/claims", body))["by_line"] == {"1": 1_000}
