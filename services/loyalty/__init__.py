@@ -18,6 +18,8 @@ Owns      journal, posting    the ledger: append-only, also for this service's o
           shortfall           points that orders said they were paid with, and were not there
           member              whose account it is: the one link to the person, and deletable
           definition          what the store lays down, in versions: append-only
+          offer_claim         the offers that orders were promised, and whether they count
+          offer_budget        what offers with a budget have come to
           order_state         the last revision seen of each order, and what it has booked
           order_decision      what each order was decided on, and every rule's verdict
           product             what the catalogue last said of each product
@@ -41,6 +43,8 @@ Serves    GET /v1/accounts/{customer_id}           balance of the person
           GET, PUT /v1/tier-plans/default        tiers, in versions; GET /v1/tiers those in force
           GET /v1/accounts/{customer_id}/tier      the card; /days what counts, /history why
           POST /v1/accounts/{id}/tier-grants         and POST .../{grant_id}/end
+          GET, PUT /v1/offers/{id}               money off and gifts, in versions; GET .../budget
+          POST /v1/offers/claims                 what was quoted, taken for an order; GET, DELETE
           GET /v1/ledger/seals                     the chain's heads, newest first
           GET /v1/ledger/reconciliation            proof that the books balance
 """

@@ -145,6 +145,22 @@ def misses(conditions: Conditions, cart: Cart, shopper: Shopper) -> Iterator[str
         yield "order_number"
 
 
+def facts_of(conditions: Conditions) -> Iterator[str]:
+    """What must be known of the shopper, by the names that `shoppers.py` gives facts."""
+    for segment_id in conditions.segments | conditions.not_segments:
+        yield f"segment/{segment_id}"
+    for name in conditions.attributes:
+        yield f"attribute/{name}"
+    if conditions.birthday:
+        yield "birthday"
+
+
+def asks_catalogue(lines: Selection) -> bool:
+    """Whether the catalogue must be asked to know which lines are selected."""
+    named = lines.categories | lines.brands | lines.not_categories | lines.not_brands
+    return bool(named or lines.attributes)
+
+
 def near(window: Birthday, birthday: str, day: date) -> bool:
     """Whether `day` is within the window around the birthday; an unknown one never is."""
     if not birthday:

@@ -10,11 +10,12 @@ from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import acting, booking, deciding, following, orders, redeeming, tiering
+from services.loyalty import acting, booking, claiming, deciding, following, orders, redeeming, tiering
 from services.loyalty.ledger import ORDER
 from services.loyalty.orders import Judged, Known, Terms
 from services.loyalty.programme import programme_at
 from services.loyalty.store import actions as action_store
+from services.loyalty.store import claims as claim_store
 from services.loyalty.store import decisions as decision_store
 from services.loyalty.store import definitions, tier_history
 from services.loyalty.store import lots as lot_store
@@ -60,6 +61,7 @@ async def handle(conn: AsyncConnection, events: list[Event], world: World) -> No
     await booking.save(conn, outcome.wallet)
     await deciding.save(conn, known.evidence, outcome.decided)
     await tiering.save(conn, outcome.ladder)
+    await claiming.follow(conn, terms.book, outcome.applied)
 
 
 async def _load(
@@ -106,6 +108,7 @@ async def erase(conn: AsyncConnection, customer_ids: Collection[str]) -> dict[st
         **shoppers,
         **await action_store.forget(conn, customer_ids),
         "order_decision": await decision_store.forget(conn, customer_ids),
+        "offer_claim": await claim_store.forget(conn, customer_ids),
         "reservation": await reservation_store.forget(conn, customer_ids),
         "order_state": await order_store.forget(conn, customer_ids),
         **await tier_history.forget(conn, customer_ids),

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from services.loyalty.conditions import Names, Part
 from services.loyalty.definitions import Book, Definition
+from services.loyalty.offers import Offer
 from services.loyalty.rules import EarningRule
 from services.loyalty.tiers import TierPlan
 
@@ -93,15 +94,16 @@ class Programme(Definition):
         return self
 
 
+PLAIN = Programme()
 KINDS: dict[str, type[Definition]] = {
-    kind.__name__: kind for kind in (Programme, EarningRule, TierPlan)
+    kind.__name__: kind for kind in (Programme, EarningRule, Offer, TierPlan)
 }
 """Everything that may be laid down, by the name under which it is kept."""
 
 
 def programme_at(book: Book, at: datetime) -> Programme:
     found = book.one_in_force(Programme, DEFAULT, at)
-    return found.body if found else Programme()
+    return found.body if found else PLAIN
 
 
 def _plus_months(day: date, months: int) -> date:

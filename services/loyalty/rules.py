@@ -6,14 +6,21 @@ one kind (stacking) is stated at the fields; `awarding.py` does what is stated h
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from services.loyalty.conditions import Conditions, Part, Selection, Wanted
+from services.loyalty.conditions import (
+    Conditions,
+    Part,
+    Selection,
+    Wanted,
+    asks_catalogue,
+    facts_of,
+)
 from services.loyalty.definitions import Book, Definition, Version
 from services.loyalty.points import BASE, DIGITS
 from shared.events.fields import Amount, Code, ShortCode
@@ -139,11 +146,30 @@ class Rulebook:
 
     rules: tuple[Rule, ...]
     unit_minor: int = 100
+    _sorted: dict[tuple[str, Kind], list[Rule]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     def of(self, on: Literal["order", "action"], kind: Kind) -> list[Rule]:
         """By priority."""
-        found = [rule for rule in self.rules if (rule.body.on, rule.body.kind) == (on, kind)]
-        return sorted(found, key=lambda rule: (-rule.body.priority, rule.id))
+        found = self._sorted.get((on, kind))
+        if found is None:
+            wanted = [rule for rule in self.rules if (rule.body.on, rule.body.kind) == (on, kind)]
+            found = sorted(wanted, key=lambda rule: (-rule.body.priority, rule.id))
+            self._sorted[on, kind] = found
+        return found
+
+
+RULEBOOKS_MAX = 1_000
+_rulebooks: dict[tuple[int | str, ...], Rulebook] = {}
+DEFAULT: Rule = Version(BASE.id, BASE.version, datetime(1970, 1, 1, tzinfo=UTC), EarningRule())
+
+
+@lru_cache(maxsize=1_000)
+def tier_rule(percent: int) -> Rule:
+    """What a tier's multiplier is to the rules: one of them, of its own group."""
+    body = EarningRule(kind="multiplier", percent=min(percent, 10_000), group=TIER)
+    return Version(TIER, 1, DEFAULT.starts_at, body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,15 +182,16 @@ class Asked:
     capped: frozenset[str]
     """The rules that count what each member has earned by them."""
     budgets: frozenset[str]
+    numbers: bool
+    """Whether it matters which order of the shopper's it is."""
 
 
 def rulebook_at(book: Book, at: datetime, base_currency: str) -> Rulebook:
     """The rules that count for what happened `at`; before the first for orders, the base rule."""
-    unit_minor = 10 ** DIGITS.get(base_currency, 2)
     rules = tuple(book.in_force(EarningRule, at))
     if not any(first <= at for first in _starts(book)):
-        rules = (Version(BASE.id, BASE.version, at, EarningRule()), *rules)
-    return Rulebook(rules, unit_minor)
+        rules = (DEFAULT, *rules)
+    return _rulebook(rules, base_currency)
 
 
 @lru_cache(maxsize=8)
@@ -176,17 +203,12 @@ def asked(book: Book) -> Asked:
 def asked_by(rules: Iterable[Rule]) -> Asked:
     every = list(rules)
     bodies = [rule.body for rule in every]
-    facts: set[str] = set()
-    for body in bodies:
-        facts |= {f"segment/{name}" for name in body.when.segments | body.when.not_segments}
-        facts |= {f"attribute/{name}" for name in body.when.attributes}
-        if body.when.birthday:
-            facts.add("birthday")
     return Asked(
-        facts=frozenset(facts),
-        products=any(_asks_products(body.lines) for body in bodies),
+        facts=frozenset(name for body in bodies for name in facts_of(body.when)),
+        products=any(asks_catalogue(body.lines) for body in bodies),
         capped=frozenset(rule.id for rule in every if _limits_members(rule.body.caps)),
         budgets=frozenset(rule.id for rule in every if rule.body.caps.budget),
+        numbers=any(body.when.order_number or body.when.every_nth_order for body in bodies),
     )
 
 
@@ -197,7 +219,19 @@ def with_candidate(book: Book, at: datetime, base_currency: str, candidate: Rule
     else:
         others = rulebook_at(book, at, base_currency).rules
     rules = (*(rule for rule in others if rule.id != candidate.id), candidate)
-    return Rulebook(rules, 10 ** DIGITS.get(base_currency, 2))
+    return _rulebook(rules, base_currency)
+
+
+def _rulebook(rules: tuple[Rule, ...], base_currency: str) -> Rulebook:
+    """One object for the same rules: thousands of orders ask for it, and few rules change."""
+    key: tuple[int | str, ...] = (*map(id, rules), base_currency)
+    found = _rulebooks.get(key)
+    if found is None:
+        if len(_rulebooks) >= RULEBOOKS_MAX:
+            _rulebooks.clear()
+        found = Rulebook(rules, 10 ** DIGITS.get(base_currency, 2))
+        _rulebooks[key] = found  # which keeps its rules alive, so that no id is used again
+    return found
 
 
 @lru_cache(maxsize=8)
@@ -209,11 +243,6 @@ def all_rules(book: Book) -> list[Rule]:
     """Every version of every rule."""
     ids = [each.id for each in book.newest(EarningRule)]
     return [version for id_ in ids for version in book.versions(EarningRule, id_)]
-
-
-def _asks_products(lines: Selection) -> bool:
-    named = lines.categories | lines.brands | lines.not_categories | lines.not_brands
-    return bool(named or lines.attributes)
 
 
 def _limits_members(caps: Caps) -> bool:

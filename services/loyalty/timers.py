@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.loyalty import booking, ledger, orders
+from services.loyalty import booking, claiming, ledger, orders
 from services.loyalty import wallet as wallets
 from services.loyalty.orders import OrderState, Outcome, Terms
 from services.loyalty.store import definitions
@@ -135,5 +135,6 @@ JOBS = (
     _job("activate_points", 5, activate_due),
     _job("expire_points", 10, expire_due),
     _job("time_out_reservations", 5, time_out_due),
+    _job("time_out_offer_claims", 5, claiming.time_out_due),
     _job("warn_of_expiry", 60, warn),
 )

@@ -1,11 +1,12 @@
 """A cart as a checkout or a storefront sends it, and what it is to rules and offers."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from services.loyalty.cart import Cart, Item, Kind
+from shared.errors import Unprocessable
 from shared.events.envelope import CustomerId
 from shared.events.fields import (
     LINES_MAX,
@@ -19,6 +20,19 @@ from shared.events.fields import (
 )
 from shared.http.context import Body
 from shared.stores import Stores
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def _sensible(value: datetime) -> datetime:
+    """Refuse what no zone could tell the day of."""
+    if not EARLIEST <= value < LATEST:
+        raise ValueError("give a time between 2000 and 2200")
+    return value
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_sensible)]
 
 
 class CartLine(Body):
@@ -56,18 +70,21 @@ class CartAsked(Body):
     """The part that would be paid in points."""
     rewards: Annotated[frozenset[Id], Field(max_length=100)] = frozenset()
     """Rewards whose coupons would be used."""
-    at: AwareDatetime | None = None
+    at: Moment | None = None
     """Another time than now, such as a day of a campaign to come; for server keys."""
 
     def cart(self, now: datetime, stores: Stores) -> Cart:
         """As rules and offers see it."""
         store = stores.get(self.store)
+        items = tuple(_item(number, line) for number, line in enumerate(self.lines, 1))
+        if len({item.line_id for item in items}) != len(items):
+            raise Unprocessable("lines: two have the same line_id; give each its own")
         return Cart(
             store=self.store,
             at=self.at or now,
             zone=store.tz,
             currency=self.currency or stores.base_currency,
-            items=tuple(_item(number, line) for number, line in enumerate(self.lines, 1)),
+            items=items,
             channel=self.channel or store.channel,
             paid_in_points_minor=self.paid_in_points_minor,
             rewards=self.rewards,

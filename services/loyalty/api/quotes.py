@@ -1,4 +1,4 @@
-"""What a cart would earn: by the function that awards orders, and nothing is written.
+"""What a cart gets from offers, and what it would then earn; nothing is written.
 
     POST /v1/quotes
 
@@ -12,16 +12,15 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from services.loyalty import deciding, snapshots, tiering
+from services.loyalty import claiming, quoting, snapshots
 from services.loyalty.api.carts import CartAsked
+from services.loyalty.api.offers import OffersView
 from services.loyalty.awarding import Awards, award
 from services.loyalty.cart import Cart
-from services.loyalty.ladder import ranked
-from services.loyalty.rules import asked, rulebook_at
+from services.loyalty.orders import Terms
+from services.loyalty.rules import rulebook_at
 from services.loyalty.snapshots import RuleVerdict
 from services.loyalty.store import definitions
-from shared import aliases
-from shared.aliases import Person
 from shared.errors import Forbidden, Reject, Unprocessable
 from shared.http import audit
 from shared.http.auth import ROUTE_CHECKS, caller_of, needs, own
@@ -93,9 +92,11 @@ class LineView(BaseModel):
 
 
 class QuoteView(BaseModel):
-    """What the cart would earn. Lines that are no product have no part in it."""
+    """What the offers give for the cart, and what it earns on what is left to pay. Lines that are
+    no product earn nothing."""
 
     at: datetime
+    offers: OffersView
     points: int
     lines: list[LineView]
     rules: list[RuleView]
@@ -107,29 +108,24 @@ class QuoteView(BaseModel):
     openapi_extra=needs("loyalty:read", subject=ROUTE_CHECKS, storefront=True),
 )
 async def quote(body: CartAsked, request: Request) -> Response:
-    """What would this cart earn?"""
+    """What would this cart get, and earn?"""
     customer_id = _asker(body, request)
     context = context_of(request)
     cart = body.cart(context.clock.now(), context.stores)
-    if len({item.line_id for item in cart.items}) != len(cart.items):
-        raise Unprocessable("lines: two have the same line_id; give each its own")
     async with context.engine.connect() as conn:
-        book = await definitions.book(conn)
-        person = Person(customer_id, (customer_id,))
-        if customer_id and _pooled(request):
-            person = await aliases.person_of(conn, customer_id)
-        loaded = await deciding.load_one(conn, cart, customer_id, person, asked(book))
-        plans, moments = tiering.plans_in(book, context.stores), {customer_id: cart.at}
-        pooled = _pooled(request)
-        tiers = await tiering.tiers_at(conn, moments, plans, pooled=pooled) if customer_id else {}
-    cart, shopper, used = loaded
-    shopper = ranked(shopper, tiers.get(customer_id))
-    rulebook = rulebook_at(book, cart.at, context.stores.base_currency)
+        terms = Terms(await definitions.book(conn), context.stores)
+        asked = await claiming.ask(conn, cart, customer_id, terms, pooled=_pooled(request))
+        used = await claiming.used(conn, asked)
+    quoted = quoting.quote(asked.cart, asked.shopper, asked.offers, used)
+    cart = quoting.discounted(asked.cart, quoted.applied)
+    rulebook = rulebook_at(terms.book, cart.at, context.stores.base_currency)
     try:
-        awards = award(cart, shopper, rulebook, used)
+        awards = award(cart, asked.shopper, rulebook, asked.counted)
     except Reject as error:
         raise Unprocessable(str(error)) from None
-    return Response(_view(cart, awards).model_dump_json(), media_type="application/json")
+    every = caller_of(request).kind != "storefront"
+    view = _view(cart, OffersView.of(quoted, every=every), awards)
+    return Response(view.model_dump_json(), media_type="application/json")
 
 
 def _asker(body: CartAsked, request: Request) -> str:
@@ -151,10 +147,11 @@ def _pooled(request: Request) -> bool:
     return caller.kind != "storefront" or not caller.sub.startswith("anon:")
 
 
-def _view(cart: Cart, awards: Awards) -> QuoteView:
+def _view(cart: Cart, offers: OffersView, awards: Awards) -> QuoteView:
     found = snapshots.verdicts(awards)
     return QuoteView(
         at=cart.at,
+        offers=offers,
         points=awards.points,
         lines=[
             LineView.of(item.line_id, awards.lines[item.line_id], found)

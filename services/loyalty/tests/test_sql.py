@@ -6,6 +6,7 @@ from services.loyalty.__main__ import SERVICE
 from services.loyalty.store import (
     actions,
     books,
+    claims,
     decisions,
     definitions,
     hot,
@@ -23,7 +24,7 @@ from services.loyalty.store import (
 from shared import migrate
 from shared.testing_sql import plans, statements, walks
 
-STATEMENTS = statements(definitions, journals, lots, members, orders, reservations, seals)
+STATEMENTS = statements(claims, definitions, journals, lots, members, orders, reservations, seals)
 STATEMENTS |= statements(actions, decisions, products, shoppers, standings, tier_history)
 STATEMENTS |= {
     "hot.GET_BALANCE": text(hot.GET_BALANCE),
