@@ -17,6 +17,9 @@ Owns      journal, posting    the ledger: append-only, also for this service's o
           reservation         points set aside for a checkout, and what became of them
           shortfall           points that orders said they were paid with, and were not there
           member              whose account it is: the one link to the person, and deletable
+          membership          from joining to leaving; waiting_order: what joining may credit
+          binding, card       external ids, card numbers: whom they stand for
+          paid_term           paid membership, and term_refund: append-only
           definition          what the store lays down, in versions: append-only
           order_state         the last revision seen of each order, and what it has booked
           order_decision      what each order was decided on, and every rule's verdict
@@ -41,6 +44,11 @@ Serves    GET /v1/accounts/{customer_id}           balance of the person
           GET, PUT /v1/tier-plans/default        tiers, in versions; GET /v1/tiers those in force
           GET /v1/accounts/{customer_id}/tier      the card; /days what counts, /history why
           POST /v1/accounts/{id}/tier-grants         and POST .../{grant_id}/end
+          GET, PUT /v1/membership-terms/{id}, /v1/membership-plans/{id}   the same of membership
+          GET, POST, DELETE /v1/accounts/{id}/membership   joining and leaving
+          GET, POST /v1/accounts/{id}/subscriptions        paid terms; POST .../refunds
+          GET, POST /v1/accounts/{id}/card         card number and code; POST .../by-code at a till
+          GET /v1/accounts?type=&issuer=&value=    whom an external id stands for; POST .../bind
           GET /v1/ledger/seals                     the chain's heads, newest first
           GET /v1/ledger/reconciliation            proof that the books balance
 """

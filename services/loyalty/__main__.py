@@ -2,23 +2,27 @@
 
 from pathlib import Path
 
-from services.loyalty import handlers, sealing, tables, tiering, timers
+from services.loyalty import handlers, leaving, sealing, tables, tiering, timers
 from services.loyalty.api import (
     accounts,
     back_tests,
+    bindings,
+    cards,
     definitions,
     explanations,
     ledger,
+    membership,
     orders,
     quotes,
     reservations,
     rules,
+    subscriptions,
     tier_grants,
     tiers,
 )
+from services.loyalty.settings import Settings
 from services.loyalty.store import journals
 from shared.service import Service, commands, execute
-from shared.settings import Settings
 from shared.world import Handler
 
 SERVICE = Service(
@@ -28,13 +32,19 @@ SERVICE = Service(
     routers=(
         accounts.router,
         back_tests.router,
+        bindings.router,
+        cards.router,
+        definitions.MEMBERSHIP_PLANS,
+        definitions.MEMBERSHIP_TERMS,
         definitions.PROGRAMMES,
         explanations.router,
         ledger.router,
+        membership.router,
         orders.router,
         quotes.router,
         reservations.router,
         rules.router,
+        subscriptions.router,
         tier_grants.router,
         tiers.PLANS,
         tiers.router,
@@ -42,7 +52,7 @@ SERVICE = Service(
     caused=journals.caused,
     metadata=tables.METADATA,
     migrations=Path(__file__).parent / "migrations",
-    jobs=(sealing.SEAL, tiering.JOB, *timers.JOBS),
+    jobs=(sealing.SEAL, tiering.JOB, *timers.JOBS, *leaving.JOBS),
 )
 app = commands(SERVICE)
 app.command("verify-ledger")(sealing.verify)

@@ -10,7 +10,9 @@ from pydantic import Field, model_validator
 
 from services.loyalty.conditions import Names, Part
 from services.loyalty.definitions import Book, Definition
+from services.loyalty.membership import MembershipTerms
 from services.loyalty.rules import EarningRule
+from services.loyalty.subscriptions import MembershipPlan
 from services.loyalty.tiers import TierPlan
 
 DEFAULT = "default"
@@ -94,7 +96,8 @@ class Programme(Definition):
 
 
 KINDS: dict[str, type[Definition]] = {
-    kind.__name__: kind for kind in (Programme, EarningRule, TierPlan)
+    kind.__name__: kind
+    for kind in (Programme, EarningRule, TierPlan, MembershipTerms, MembershipPlan)
 }
 """Everything that may be laid down, by the name under which it is kept."""
 

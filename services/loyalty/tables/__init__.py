@@ -7,12 +7,32 @@ ledger       members, balances, journals, postings, seals
 orders       what each order has booked, and the awards behind it
 lots         dated points
 reservations points set aside for checkouts
+membership   stays, waiting orders, external ids, cards, paid terms
 definitions  what the store has laid down: the programme, rules, offers, rewards
 rules        what earning rules decide on, what they decided, caps and budgets
 tiers        what counts for a tier, who has which, and why
 """
 
-from services.loyalty.tables import definitions, ledger, lots, orders, reservations, rules, tiers
+from services.loyalty.tables import (
+    definitions,
+    ledger,
+    lots,
+    membership,
+    orders,
+    reservations,
+    rules,
+    tiers,
+)
 from services.loyalty.tables.metadata import METADATA
 
-__all__ = ["METADATA", "definitions", "ledger", "lots", "orders", "reservations", "rules", "tiers"]
+__all__ = [
+    "METADATA",
+    "definitions",
+    "ledger",
+    "lots",
+    "membership",
+    "orders",
+    "reservations",
+    "rules",
+    "tiers",
+]
