@@ -63,6 +63,24 @@ async def test_the_card_is_drawn_once_and_the_code_rotates(api):
     assert stale["type"] == "urn:regulars:problem:code-not-good"
 
 
+async def test_a_till_is_told_the_tier(api):
+    plan = {"period": "monthly", "price_minor": 1, "currency": "EUR", "tier": "plus"}
+    early = {"starts_at": "2020-01-01T00:00:00Z"}
+    tiers = {"tiers": [{"code": "basic", "threshold": 0}, {"code": "plus", "threshold": 10**9}]}
+    await api("PUT", "/v1/membership-plans/plus", plan | early)
+    await api("GET", CARD)
+    number = (await api("GET", CARD))["card_number"]
+
+    before = (await by(api, number))["tier"]
+    bought = {"plan_id": "plus", "document_id": "d1"}
+    await api("POST", "/v1/accounts/ada/subscriptions", bought, status=201)
+    paid = (await by(api, number))["tier"]
+    await api("PUT", "/v1/tier-plans/default", tiers | early)
+    earned = (await by(api, number))["tier"]
+
+    assert (before, paid, earned) == (None, "plus", "basic")
+
+
 async def test_a_replaced_card_is_dead_and_so_are_its_codes(api):
     old = await api("GET", CARD)
 

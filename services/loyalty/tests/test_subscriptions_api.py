@@ -129,6 +129,49 @@ async def test_a_later_version_of_the_plan_leaves_what_was_bought(api, door):
     assert (second["tier"], second["paid_minor"], second["plan_version"]) == ("gold", 9_000, 2)
 
 
+TIERS = {
+    "tiers": [
+        {"code": "basic", "threshold": 0},
+        {"code": "plus", "threshold": 10**9},
+        {"code": "gold", "threshold": 10**10},
+    ],
+    "starts_at": "2020-01-01T00:00:00Z",
+}
+
+
+async def tier(api, at=NOON, customer="ada"):
+    card = await api("GET", f"/v1/accounts/{customer}/tier", at=at)
+    return card["tier"], card["sources"][0]["source"]
+
+
+async def test_a_paid_term_is_a_grant_of_its_tier_until_it_lapses_or_is_refunded(api):
+    await api("PUT", "/v1/tier-plans/default", TIERS, at=NOON - 400 * DAY)
+    gold = {key: value for key, value in PLAN.items() if key != "benefits"} | {"tier": "gold"}
+    await api("PUT", "/v1/membership-plans/gold", gold, at=NOON - 400 * DAY)
+    await buy(api)
+    await buy(api, "d2", plan_id="gold")
+
+    assert await tier(api) == ("plus", "paid")
+    assert await tier(api, at=datetime(2026, 12, 2, tzinfo=UTC)) == ("gold", "paid")
+    assert (await tier(api, at=datetime(2027, 1, 4, tzinfo=UTC)))[0] == "basic"
+
+    await refund(api, at=NOON + DAY)
+
+    assert (await tier(api, at=NOON + DAY))[0] == "basic"
+    assert await tier(api, at=datetime(2026, 12, 2, tzinfo=UTC)) == ("gold", "paid")
+
+
+async def test_a_term_of_a_tier_that_is_not_in_the_plan_is_not_sold(api):
+    await api("PUT", "/v1/tier-plans/default", TIERS, at=NOON - 400 * DAY)
+    wrong = PLAN | {"tier": "diamond"}
+    await api("PUT", "/v1/membership-plans/wrong", wrong, at=NOON - 400 * DAY)
+
+    refused = await buy(api, plan_id="wrong", status=422)
+
+    assert refused["type"] == "urn:regulars:problem:no-such-tier"
+    assert (await told(api))["terms"] == []
+
+
 async def test_what_is_not_on_sale_cannot_be_bought(api):
     for wrong in ({"plan_id": "gold"}, {"time": "2019-01-01T00:00:00Z"}):
         assert (await buy(api, status=422, **wrong))["detail"].startswith("plan_id")
