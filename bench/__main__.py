@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-ALL = ("events", "latency", "relay", "get", "quotes", "workers", "services")
+ALL = ("events", "latency", "relay", "get", "bind", "quotes", "workers", "services")
 
 if __name__ == "__main__":
     codes = [

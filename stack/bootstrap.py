@@ -1,8 +1,8 @@
 """`python -m stack.bootstrap FOLDER`: what docker-compose.yml needs before its services.
 
-Keys, the erasure secret, a signing key for storefront tokens and the stores, as `up` makes
-them for the embedded stack; and `env` with the containers' addresses, so that `where` and
-its like find their way. What is there stays, so it may run before every start.
+Keys, the secrets of erasure and of member codes, a signing key for storefront tokens and the
+stores, as `up` makes them for the embedded stack; and `env` with the containers' addresses, so
+that `where` and its like find their way. What is there stays, so it may run before every start.
 """
 
 import shlex

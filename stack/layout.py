@@ -2,7 +2,7 @@
 
 env            KEY=VALUE: addresses, database URLs, the admin key; for people and tools
 state.json     what must stay the same from one `up` to the next
-keys.json  erasure.secret  jwt/  stores.toml       what the services read
+keys.json  erasure.secret  member_code.secret  jwt/  stores.toml    what the services read
 logs/<part>.log  pids/<part>  kafka/  postgres/  mail/  sms/
 """
 
@@ -55,13 +55,14 @@ def write_private(path: Path, text: str) -> None:
 
 def make_files(home: Path, state: State) -> None:
     """The files that the services read, where they are missing."""
-    keys, erasure, stores = (home / name for name in ("keys.json", "erasure.secret", "stores.toml"))
+    keys, stores = home / "keys.json", home / "stores.toml"
     if not keys.exists() or not state.admin_key:
         state.admin_key, line = new_key(["admin"], rate=RATE_MAX, note="the stack's admin key")
         lines = [line.model_dump(mode="json", exclude_none=True)]
         write_private(keys, json.dumps({"keys": lines}, indent=1))
-    if not erasure.exists():
-        write_private(erasure, secrets.token_hex(32))
+    for secret in (home / "erasure.secret", home / "member_code.secret"):
+        if not secret.exists():
+            write_private(secret, secrets.token_hex(32))
     if not stores.exists():
         shutil.copyfile(STORES, stores)
     dev_jwks(home / "jwt")
@@ -76,6 +77,7 @@ def common_env(home: Path, state: State) -> dict[str, str]:
         "REGULARS_KEYS_FILE": str(home / "keys.json"),
         "REGULARS_STORES_FILE": str(home / "stores.toml"),
         "REGULARS_ERASURE_SECRET_FILE": str(home / "erasure.secret"),
+        "REGULARS_MEMBER_CODE_SECRET_FILE": str(home / "member_code.secret"),
         "REGULARS_JWKS": str(home / "jwt" / "jwks.json"),
         "REGULARS_JWT_ISSUER": DEV_ISSUER,
         "REGULARS_JWT_AUDIENCE": DEV_AUDIENCE,

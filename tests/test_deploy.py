@@ -7,6 +7,7 @@ from typing import Any, get_args
 import pytest
 from ruamel.yaml import YAML
 
+from services.loyalty.settings import Settings as LoyaltySettings
 from services.notify.settings import Settings as NotifySettings
 from shared.settings import ServiceName, Settings
 from stack.bootstrap import addresses
@@ -14,6 +15,7 @@ from stack.ports import DEFAULTS
 
 ROOT = Path(__file__).parents[1]
 SERVICES = get_args(ServiceName)
+OWN_SETTINGS = {"loyalty": LoyaltySettings, "notify": NotifySettings}
 UNSET = re.compile(r"\$\{\w+:-([^}]*)\}")  # a variable that is not set, with its default
 PORT = re.compile(r"127\.0\.0\.1:(\d+):(\d+)")
 
@@ -36,12 +38,12 @@ def settings_of(container: str) -> dict[str, str]:
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("command", ["migrate", "api", "worker"])
 def test_a_container_is_told_what_its_command_reads(service: str, command: str) -> None:
-    kind = NotifySettings if service == "notify" else Settings
+    kind = OWN_SETTINGS.get(service, Settings)
     told = settings_of(f"{service}-{command}")
 
     settings = kind.model_validate({**told, "service": service})
 
-    assert told.keys() <= NotifySettings.model_fields.keys()
+    assert told.keys() <= NotifySettings.model_fields.keys() | LoyaltySettings.model_fields.keys()
     assert str(settings.database_url).endswith(f"@postgres:5432/{service}")
     assert (settings.owner_database_url is None) == (command != "migrate")
 

@@ -17,6 +17,9 @@ Owns      journal, posting    the ledger: append-only, also for this service's o
           reservation         points set aside for a checkout, and what became of them
           shortfall           points that orders said they were paid with, and were not there
           member              whose account it is: the one link to the person, and deletable
+          membership          from joining to leaving; waiting_order: what joining may credit
+          binding, card       external ids, card numbers: whom they stand for
+          paid_term           paid membership, and term_refund: append-only
           definition          what the store lays down, in versions: append-only
           offer_claim         the offers that orders were promised, and whether they count
           offer_budget        what offers with a budget have come to
@@ -45,6 +48,11 @@ Serves    GET /v1/accounts/{customer_id}           balance of the person
           POST /v1/accounts/{id}/tier-grants         and POST .../{grant_id}/end
           GET, PUT /v1/offers/{id}               money off and gifts, in versions; GET .../budget
           POST /v1/offers/claims                 what was quoted, taken for an order; GET, DELETE
+          GET, PUT /v1/membership-terms/{id}, /v1/membership-plans/{id}   the same of membership
+          GET, POST, DELETE /v1/accounts/{id}/membership   joining and leaving
+          GET, POST /v1/accounts/{id}/subscriptions        paid terms; POST .../refunds
+          GET, POST /v1/accounts/{id}/card         card number and code; POST .../by-code at a till
+          GET /v1/accounts?type=&issuer=&value=    whom an external id stands for; POST .../bind
           GET /v1/ledger/seals                     the chain's heads, newest first
           GET /v1/ledger/reconciliation            proof that the books balance
 """

@@ -2,25 +2,29 @@
 
 from pathlib import Path
 
-from services.loyalty import celebrating, handlers, sealing, tables, tiering, timers
+from services.loyalty import celebrating, handlers, leaving, sealing, tables, tiering, timers
 from services.loyalty.api import (
     accounts,
     actions,
     back_tests,
+    bindings,
+    cards,
     definitions,
     explanations,
     ledger,
+    membership,
     offers,
     orders,
     quotes,
     reservations,
     rules,
+    subscriptions,
     tier_grants,
     tiers,
 )
+from services.loyalty.settings import Settings
 from services.loyalty.store import journals
 from shared.service import Service, commands, execute
-from shared.settings import Settings
 from shared.world import Handler
 
 SERVICE = Service(
@@ -31,15 +35,21 @@ SERVICE = Service(
         accounts.router,
         actions.router,
         back_tests.router,
+        bindings.router,
+        cards.router,
+        definitions.MEMBERSHIP_PLANS,
+        definitions.MEMBERSHIP_TERMS,
         definitions.PROGRAMMES,
         explanations.router,
         ledger.router,
         offers.router,
         offers.OFFERS,
+        membership.router,
         orders.router,
         quotes.router,
         reservations.router,
         rules.router,
+        subscriptions.router,
         tier_grants.router,
         tiers.PLANS,
         tiers.router,
@@ -47,7 +57,7 @@ SERVICE = Service(
     caused=journals.caused,
     metadata=tables.METADATA,
     migrations=Path(__file__).parent / "migrations",
-    jobs=(sealing.SEAL, tiering.JOB, *timers.JOBS, celebrating.CELEBRATE),
+    jobs=(sealing.SEAL, tiering.JOB, *timers.JOBS, *leaving.JOBS, celebrating.CELEBRATE),
 )
 app = commands(SERVICE)
 app.command("verify-ledger")(sealing.verify)

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import actions, announcements, awarding, caps, deciding, usage
+from services.loyalty import actions, announcements, awarding, caps, deciding, membership, usage
 from services.loyalty import wallet as wallets
 from services.loyalty.actions import SOURCE, Done, Key
 from services.loyalty.awarding import Awards
@@ -22,6 +22,7 @@ from services.loyalty.orders import Terms
 from services.loyalty.programme import programme_at
 from services.loyalty.rules import all_rules, asked, rulebook_at
 from services.loyalty.store import actions as store
+from services.loyalty.store import membership as membership_store
 from services.loyalty.store import shoppers as shopper_store
 from services.loyalty.store.actions import Kept
 from services.loyalty.wallet import Wallet
@@ -58,7 +59,7 @@ async def follow(
     conn: AsyncConnection, dones: Sequence[Done], wallet: Wallet, terms: Terms
 ) -> None:
     """Award them over a wallet in which their customers' accounts are locked."""
-    fresh = await _new(conn, dones)  # as it is under the lock
+    fresh = await _of_members(conn, await _new(conn, dones), terms)  # as it is under the lock
     if not fresh:
         return
     known = await store.load_streaks(conn, {done.customer_id for done in fresh})
@@ -90,6 +91,20 @@ async def _new(conn: AsyncConnection, dones: Sequence[Done]) -> list[Done]:
         return []
     known = await store.load_done(conn, {done.key for done in dones})
     return [done for done in dones if done.key not in known]
+
+
+async def _of_members(conn: AsyncConnection, dones: Sequence[Done], terms: Terms) -> list[Done]:
+    """What members did; others' actions earn nothing, nor later, and are not noted."""
+    if not dones:
+        return []
+    stays = await membership_store.list_of_persons(conn, {done.customer_id for done in dones})
+    return [
+        done
+        for done in dones
+        if membership.admits(
+            stays.get(done.customer_id, ()), membership.terms_at(terms.book, done.at), done.at
+        )
+    ]
 
 
 async def _count(conn: AsyncConnection, dones: Sequence[Done], terms: Terms) -> Tally:

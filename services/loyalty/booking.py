@@ -9,12 +9,13 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import announcements, ledger, reservations
+from services.loyalty import announcements, forfeiting, ledger, membership, reservations
 from services.loyalty import wallet as wallets
 from services.loyalty.reservations import Reservation
 from services.loyalty.store import journals as journal_store
 from services.loyalty.store import lots as lot_store
 from services.loyalty.store import members as member_store
+from services.loyalty.store import membership as membership_store
 from services.loyalty.store import reservations as reservation_store
 from services.loyalty.wallet import Wallet
 from shared import aliases, outbox
@@ -33,8 +34,9 @@ async def open_person(
     """The accounts of all ids of a person, locked, with lots of at least `wanted` points if there
     are so many at `now`.
 
-    What is over has been expired, and checkouts that never came back are freed. Empty if the
-    person has no account. `pooled` false: of the one id.
+    What is over has been expired, checkouts that never came back are freed, and who has left
+    has forfeited what remained. Empty if the person has no account. `pooled` false: of the one
+    id.
     """
     members: Collection[str] = [customer_id]
     if pooled:
@@ -53,6 +55,10 @@ async def open_person(
         if lot.is_over(now):
             wallets.expire(wallet, lot)
     await time_out(conn, wallet, overdue)
+    stays = await membership_store.list_of_people(conn, members)
+    if left_at := membership.left_at((stay for own in stays.values() for stay in own), now):
+        for account_id in ids:
+            forfeiting.forfeit(wallet, account_id, left_at)
     return wallet
 
 

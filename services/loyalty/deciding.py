@@ -5,16 +5,17 @@ or caps are read that no rule asks for, and each kind is one statement, whatever
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import caps, snapshots
+from services.loyalty import caps, orders, snapshots
 from services.loyalty.caps import Place, Used
 from services.loyalty.cart import Cart, Shopper
 from services.loyalty.carts import Product, known
 from services.loyalty.decisions import Decided, Evidence
-from services.loyalty.orders import Judged, Terms
+from services.loyalty.orders import Judged, Known, Outcome, Terms
 from services.loyalty.rules import Asked, asked
 from services.loyalty.shoppers import ALWAYS, shopper_of
 from services.loyalty.store import decisions as store
@@ -81,6 +82,18 @@ async def load_one(
     products = await load_products(conn, {item.product_id for item in cart.items}, wanted)
     budgets = await _budgets(conn, wanted)
     return known(cart, products), shopper, used(list(counted.values()), [budgets])
+
+
+async def fold(
+    conn: AsyncConnection, known: Known, judged: Sequence[Judged], terms: Terms
+) -> Outcome:
+    """The books after these events, within the budgets as they are, which are locked."""
+    outcome = orders.fold(known, judged, terms)
+    if short := await lock_budgets(conn, outcome.decided, terms):
+        # Others spent of a budget meanwhile: decide again on what is left of it, now ours.
+        known = replace(known, evidence=replace(known.evidence, budgets=short))
+        outcome = orders.fold(known, judged, terms)
+    return outcome
 
 
 async def lock_budgets(

@@ -6,23 +6,36 @@ where another partition has moved one meanwhile, the batch fails and is tried ag
 """
 
 from collections.abc import Collection
-from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import acting, booking, claiming, deciding, following, orders, redeeming, tiering
+from services.loyalty import (
+    acting,
+    booking,
+    claiming,
+    deciding,
+    following,
+    joining,
+    orders,
+    redeeming,
+    tiering,
+)
 from services.loyalty.ledger import ORDER
 from services.loyalty.orders import Judged, Known, Terms
 from services.loyalty.programme import programme_at
 from services.loyalty.store import actions as action_store
+from services.loyalty.store import bindings as binding_store
+from services.loyalty.store import cards as card_store
 from services.loyalty.store import claims as claim_store
 from services.loyalty.store import decisions as decision_store
 from services.loyalty.store import definitions, tier_history
 from services.loyalty.store import lots as lot_store
 from services.loyalty.store import members as member_store
+from services.loyalty.store import membership as membership_store
 from services.loyalty.store import orders as order_store
 from services.loyalty.store import reservations as reservation_store
 from services.loyalty.store import shoppers as shopper_store
+from services.loyalty.store import waiting as waiting_store
 from shared import aliases
 from shared.events import catalog, customers, engagement, feedback, profiles
 from shared.events import orders as shop_orders
@@ -49,12 +62,8 @@ async def handle(conn: AsyncConnection, events: list[Event], world: World) -> No
     actors = {done.customer_id for done in acted}
     await member_store.add_missing(conn, actors)
     others = actors | await redeeming.owners(conn, reserved)
-    known = await _load(conn, judged, joined, terms, others)
-    outcome = orders.fold(known, judged, terms)
-    if short := await deciding.lock_budgets(conn, outcome.decided, terms):
-        # Others spent of a budget meanwhile: decide again on what is left of it, now ours.
-        known = replace(known, evidence=replace(known.evidence, budgets=short))
-        outcome = orders.fold(known, judged, terms)
+    known, judged = await _load(conn, judged, joined, terms, others)
+    outcome = await deciding.fold(conn, known, judged, terms)
     await redeeming.follow(conn, reserved, outcome, terms)
     await acting.follow(conn, acted, outcome.wallet, terms)
     await order_store.save(conn, known.orders, outcome.orders.values())
@@ -70,9 +79,12 @@ async def _load(
     joined: list[Event],
     terms: Terms,
     others: Collection[str],
-) -> Known:
+) -> tuple[Known, list[Judged]]:
     """The orders concerned, and their owners' accounts, locked with all of the same persons;
-    who earns now gets one."""
+    who may earn now gets one.
+
+    Who is no member is known only under the lock, which a joining holds, too.
+    """
     states = await order_store.load(conn, {event.data.order_id for event, _ in judged})
     owners = orders.owners_of(states, judged)
     people = await aliases.people_of(conn, {*owners.values(), *(event.key for event in joined)})
@@ -86,6 +98,7 @@ async def _load(
     await member_store.add_missing(conn, earners | pooled)
     every = {member for person in people.values() for member in person.members}
     accounts = await member_store.lock(conn, {*every, *others})
+    judged = await joining.admit(conn, judged, states, owners, terms.book)
     earned = [order_id for order_id, state in states.items() if state.earned_in]
     lots = await lot_store.load_of_documents(conn, ORDER, earned) if earned else []
     spent = {lot.account_id for lot in lots if lot.used or lot.reserved}
@@ -97,7 +110,7 @@ async def _load(
     evidence = await deciding.load(conn, judged, owners, people, terms)
     roster = await tiering.load(conn, judged, joined, states, terms, owners=owners)
     members = {owner: person.members for owner, person in people.items()}
-    return Known(states, accounts, lots, members, evidence, roster)
+    return Known(states, accounts, lots, members, evidence, roster), judged
 
 
 async def erase(conn: AsyncConnection, customer_ids: Collection[str]) -> dict[str, int]:
@@ -110,6 +123,10 @@ async def erase(conn: AsyncConnection, customer_ids: Collection[str]) -> dict[st
         "order_decision": await decision_store.forget(conn, customer_ids),
         "offer_claim": await claim_store.forget(conn, customer_ids),
         "reservation": await reservation_store.forget(conn, customer_ids),
+        "binding": await binding_store.forget(conn, customer_ids),
+        "card": await card_store.forget(conn, customer_ids),
+        "membership": await membership_store.forget(conn, customer_ids),
+        "waiting_order": await waiting_store.forget(conn, customer_ids),
         "order_state": await order_store.forget(conn, customer_ids),
         **await tier_history.forget(conn, customer_ids),
         "member": await member_store.forget(conn, customer_ids),

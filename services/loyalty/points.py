@@ -20,7 +20,14 @@ from shared.events.orders import Line, OrderSnapshot
 from shared.stores import Stores
 
 Verdict = Literal[
-    "earns", "guest", "test_order", "store_excluded", "no_base_total", "unpaid", "erased"
+    "earns",
+    "guest",
+    "not_a_member",
+    "test_order",
+    "store_excluded",
+    "no_base_total",
+    "unpaid",
+    "erased",
 ]
 """Whether an order earns, or why not."""
 

@@ -10,8 +10,10 @@ from pydantic import Field, model_validator
 
 from services.loyalty.conditions import Names, Part
 from services.loyalty.definitions import Book, Definition
+from services.loyalty.membership import MembershipTerms
 from services.loyalty.offers import Offer
 from services.loyalty.rules import EarningRule
+from services.loyalty.subscriptions import MembershipPlan
 from services.loyalty.tiers import TierPlan
 
 DEFAULT = "default"
@@ -96,7 +98,8 @@ class Programme(Definition):
 
 PLAIN = Programme()
 KINDS: dict[str, type[Definition]] = {
-    kind.__name__: kind for kind in (Programme, EarningRule, Offer, TierPlan)
+    kind.__name__: kind
+    for kind in (Programme, EarningRule, Offer, TierPlan, MembershipTerms, MembershipPlan)
 }
 """Everything that may be laid down, by the name under which it is kept."""
 

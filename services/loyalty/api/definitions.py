@@ -16,8 +16,10 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from services.loyalty.definitions import VERSIONS_MAX, Definition, DefinitionId, Version
+from services.loyalty.membership import MembershipTerms
 from services.loyalty.programme import Programme
 from services.loyalty.store import definitions as store
+from services.loyalty.subscriptions import MembershipPlan
 from shared.errors import NotFound, PreconditionFailed, Unprocessable
 from shared.http import paging
 from shared.http.auth import caller_of, needs
@@ -77,6 +79,8 @@ def routes(kind: type[D], plural: str) -> APIRouter:
 
 
 PROGRAMMES = routes(Programme, "programmes")
+MEMBERSHIP_TERMS = routes(MembershipTerms, "membership-terms")
+MEMBERSHIP_PLANS = routes(MembershipPlan, "membership-plans")
 
 
 async def _lay_down(id_: str, body: Definition, request: Request) -> Response:

@@ -8,6 +8,7 @@ orders       what each order has booked, and the awards behind it
 lots         dated points
 reservations points set aside for checkouts
 claims       offers that orders were promised
+membership   stays, waiting orders, external ids, cards, paid terms
 definitions  what the store has laid down: the programme, rules, offers, rewards
 actions      what customers did beside ordering
 rules        what earning rules decide on, what they decided, caps and budgets
@@ -20,6 +21,7 @@ from services.loyalty.tables import (
     definitions,
     ledger,
     lots,
+    membership,
     orders,
     reservations,
     rules,
@@ -34,6 +36,7 @@ __all__ = [
     "definitions",
     "ledger",
     "lots",
+    "membership",
     "orders",
     "reservations",
     "rules",

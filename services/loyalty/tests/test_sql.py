@@ -5,7 +5,9 @@ from sqlalchemy import text
 from services.loyalty.__main__ import SERVICE
 from services.loyalty.store import (
     actions,
+    bindings,
     books,
+    cards,
     claims,
     decisions,
     definitions,
@@ -13,20 +15,28 @@ from services.loyalty.store import (
     journals,
     lots,
     members,
+    membership,
     orders,
     products,
     reservations,
     seals,
     shoppers,
     standings,
+    subscriptions,
     tier_history,
+    waiting,
 )
 from shared import migrate
 from shared.testing_sql import plans, statements, walks
 
 STATEMENTS = statements(claims, definitions, journals, lots, members, orders, reservations, seals)
 STATEMENTS |= statements(actions, decisions, products, shoppers, standings, tier_history)
+STATEMENTS = statements(definitions, journals, lots, members, orders, reservations, seals)
+STATEMENTS |= statements(decisions, products, shoppers, standings, tier_history)
+STATEMENTS |= statements(bindings, cards, membership, subscriptions, waiting)
 STATEMENTS |= {
+    "bindings.FIND_HOT": text(bindings.FIND_HOT),
+    "bindings.ADD_HOT": text(bindings.ADD_HOT),
     "hot.GET_BALANCE": text(hot.GET_BALANCE),
     "standings.LOAD": text(standings.LOAD),
     "hot.GET_OWN_BALANCE": text(hot.GET_OWN_BALANCE),
