@@ -74,7 +74,6 @@ class Door:
         self.world = world
         self.engine = engine
         self.log = Log()
-        self._keys: list[dict[str, Any]] = []
         self.batches = Batches(engine, service.handler, world)
 
     async def give(self, *events: Event) -> None:
@@ -123,8 +122,10 @@ class Door:
         settings = self.world.settings
         token, line = new_key(scopes=list(scopes) or ["admin"])
         assert settings.keys_file is not None
-        self._keys.append(line.model_dump(mode="json"))  # beside those of clients made before
-        settings.keys_file.write_text(json.dumps({"keys": self._keys}))
+        file = settings.keys_file
+        before = json.loads(file.read_text())["keys"] if file.exists() else []
+        # Beside those of clients made before, of another door over the same file, too.
+        file.write_text(json.dumps({"keys": [*before, line.model_dump(mode="json")]}))
         hot = await db.hot_pool(settings)
         context = Context(
             settings=settings,
