@@ -159,3 +159,15 @@ def test_a_decision_is_taken_on_what_was_then_known_and_stands():
 
     shop.give([order.change("1", total_minor=2_000).event("order.changed", 3)])
     assert shop.decided["o1"].shopper == decided.shopper, "it still is the first of his orders"
+
+
+def test_an_order_that_is_decided_anew_has_the_room_that_it_held_itself():
+    shop = Shop(r={"caps": {"budget": 60, "per_month": 60}})
+    order = Order("o1", "ada", (line("1", 4_000),))
+    shop.give([order.event("order.paid", 1)])
+
+    shop.give([order.change("1", total_minor=5_500).event("order.changed", 2)])
+    assert shop.budgets["r"] == sum(shop.counts().values()) == 55
+
+    shop.give([order.change("1", total_minor=9_900).event("order.changed", 3)])
+    assert shop.budgets["r"] == sum(shop.counts().values()) == 60
