@@ -10,7 +10,16 @@ from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import acting, booking, claiming, deciding, following, orders, redeeming, tiering
+from services.loyalty import (
+    acting,
+    booking,
+    claiming,
+    deciding,
+    following,
+    orders,
+    redeeming,
+    tiering,
+)
 from services.loyalty.ledger import ORDER
 from services.loyalty.orders import Judged, Known, Terms
 from services.loyalty.programme import programme_at
