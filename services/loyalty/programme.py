@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from services.loyalty.conditions import Names, Part
 from services.loyalty.definitions import Book, Definition
+from services.loyalty.valuation import FinancePolicy
 
 DEFAULT = "default"
 """The id of the one programme."""
@@ -91,7 +92,7 @@ class Programme(Definition):
         return self
 
 
-KINDS: dict[str, type[Definition]] = {kind.__name__: kind for kind in (Programme,)}
+KINDS: dict[str, type[Definition]] = {kind.__name__: kind for kind in (Programme, FinancePolicy)}
 """Everything that may be laid down, by the name under which it is kept."""
 
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from services.loyalty.definitions import VERSIONS_MAX, Definition, DefinitionId, Version
 from services.loyalty.programme import Programme
 from services.loyalty.store import definitions as store
+from services.loyalty.valuation import FinancePolicy
 from shared.errors import NotFound, PreconditionFailed, Unprocessable
 from shared.http import paging
 from shared.http.auth import caller_of, needs
@@ -77,6 +78,7 @@ def routes(kind: type[D], plural: str) -> APIRouter:
 
 
 PROGRAMMES = routes(Programme, "programmes")
+FINANCE_POLICIES = routes(FinancePolicy, "finance-policies")
 
 
 async def _lay_down(id_: str, body: Definition, request: Request) -> Response:
