@@ -12,12 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.loyalty import announcements, ledger, reservations
 from services.loyalty import wallet as wallets
 from services.loyalty.reservations import Reservation
+from services.loyalty.store import closings as closing_store
 from services.loyalty.store import journals as journal_store
 from services.loyalty.store import lots as lot_store
 from services.loyalty.store import members as member_store
 from services.loyalty.store import reservations as reservation_store
 from services.loyalty.wallet import Wallet
 from shared import aliases, outbox
+from shared.stores import Stores
 
 ALL = 10**9
 
@@ -67,13 +69,18 @@ async def time_out(conn: AsyncConnection, wallet: Wallet, overdue: Iterable[Rese
     await reservation_store.save(conn, after)
 
 
-async def save(conn: AsyncConnection, wallet: Wallet) -> None:
-    """Balances, lots, journals, and what is told of them; of expiry, whoever came upon it."""
+async def save(conn: AsyncConnection, wallet: Wallet, stores: Stores) -> None:
+    """Balances, lots, journals, and what is told of them; of expiry, whoever came upon it.
+
+    Once it has booked, no month is closed until the transaction ends: lock whom you need before.
+    """
     moved = [wallet.accounts[account_id] for account_id in wallet.moved]
     await member_store.save(conn, moved)
     changed = [wallet.lots[lot_id] for lot_id in wallet.changed]
     await lot_store.save(conn, changed, wallet.known)
-    await journal_store.append(conn, wallet.journals)
+    if wallet.journals:
+        calendar = await closing_store.hold(conn, stores)
+        await journal_store.append(conn, wallet.journals, calendar)
     expired = [
         announcements.expired(journal, account)
         for journal in wallet.journals

@@ -38,7 +38,7 @@ async def handle(conn: AsyncConnection, events: list[Event], world: World) -> No
     outcome = orders.fold(known, judged, terms)
     await redeeming.follow(conn, reserved, outcome, terms)
     await order_store.save(conn, known.orders, outcome.orders.values())
-    await booking.save(conn, outcome.wallet)
+    await booking.save(conn, outcome.wallet, world.stores)
     await order_store.keep_awards(conn, outcome.awards)
 
 

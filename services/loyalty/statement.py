@@ -42,6 +42,7 @@ GROUPS: dict[AccountKind, Group] = {
     AccountKind.PENDING: "pending",
     AccountKind.ACTIVE: "lots",
     AccountKind.RESERVED: "lots",
+    AccountKind.OWED: "owed",
 }
 COLUMNS: dict[AccountKind, Column] = {
     AccountKind.ISSUED: "earned",
@@ -49,8 +50,11 @@ COLUMNS: dict[AccountKind, Column] = {
     AccountKind.EXPIRED: "expired",
     AccountKind.CLAWED_BACK: "reversed",
     AccountKind.ADJUSTED: "adjusted",
+    AccountKind.OPENING: "adjusted",
+    AccountKind.DONATED: "redeemed",
+    AccountKind.SETTLED: "reversed",
 }
-RESTORED_FROM = frozenset({AccountKind.REDEEMED, AccountKind.EXPIRED})
+RESTORED_FROM = frozenset({AccountKind.REDEEMED, AccountKind.EXPIRED, AccountKind.DONATED})
 """What comes from there to a member was his before."""
 
 

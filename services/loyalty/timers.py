@@ -56,7 +56,7 @@ async def activate_due(conn: AsyncConnection, world: World) -> bool:
             state = orders.mature(state, account, terms, out)  # noqa: PLW2901 -- step by step
         after.append(state)
     await order_store.save(conn, before, after)
-    await booking.save(conn, out.wallet)
+    await booking.save(conn, out.wallet, world.stores)
     return len(due) == ORDERS_MAX
 
 
@@ -71,7 +71,7 @@ async def expire_due(conn: AsyncConnection, world: World) -> bool:
     wallet = Wallet.open(accounts, over)
     for lot in over:
         wallets.expire(wallet, lot)
-    await booking.save(conn, wallet)
+    await booking.save(conn, wallet, world.stores)
     return True
 
 

@@ -3,6 +3,7 @@
 No foreign keys: their triggers run for each row and cost the ledger most of its speed. A
 posting is inserted by the function that inserts its journal, and nothing is ever deleted.
 
+closings     closed months, and what was prepared of them
 ledger       members, balances, journals, postings, seals
 orders       what each order has booked, and the awards behind it
 lots         dated points
@@ -10,7 +11,7 @@ reservations points set aside for checkouts
 definitions  what the store has laid down: the programme, rules, offers, rewards
 """
 
-from services.loyalty.tables import definitions, ledger, lots, orders, reservations
+from services.loyalty.tables import closings, definitions, ledger, lots, orders, reservations
 from services.loyalty.tables.metadata import METADATA
 
-__all__ = ["METADATA", "definitions", "ledger", "lots", "orders", "reservations"]
+__all__ = ["METADATA", "closings", "definitions", "ledger", "lots", "orders", "reservations"]
