@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta, tzinfo
 
 from shared.stores import Stores
 
-MONTH_FORM = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+MONTH_FORM = re.compile(r"(19|20|21)\d{2}-(0[1-9]|1[0-2])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def parse_month(text: str) -> date:
 
 
 def name_of(month: date) -> str:
-    return f"{month:%Y-%m}"
+    return month.isoformat()[:7]
 
 
 def months_between(first: date, last: date) -> int:

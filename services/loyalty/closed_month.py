@@ -81,7 +81,7 @@ class LineDocument(Kept):
         )
 
     def line(self) -> Line:
-        cohort = parse_month(self.cohort) if self.cohort else None
+        cohort = date.fromisoformat(f"{self.cohort}-01") if self.cohort else None
         key = Key(self.store, self.group, cohort)
         sums = self.points.sums(), self.minor.sums()
         return Line(key, *sums, self.breakage_points, self.breakage_minor)

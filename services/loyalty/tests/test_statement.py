@@ -60,7 +60,7 @@ def test_what_comes_after_the_close_counts_for_the_open_month_and_refers_back():
     assert calendar.account(datetime(2026, 12, 5, tzinfo=UTC)) == (date(2026, 12, 5), None)
 
 
-@given(day=st.dates(date(1900, 1, 1), date(2200, 1, 1)))
+@given(day=st.dates(date(1900, 1, 1), date(2199, 12, 31)))
 def test_months_follow_on_each_other(day):
     month = month_of(day)
 
@@ -69,7 +69,9 @@ def test_months_follow_on_each_other(day):
     assert parse_month(f"{month:%Y-%m}") == month
 
 
-@pytest.mark.parametrize("text", ["2026-13", "2026-1", "2026-10-01", "october", ""])
+@pytest.mark.parametrize(
+    "text", ["2026-13", "2026-1", "0000-01", "9999-12", "2026-10-01", "october", ""]
+)
 def test_what_is_no_month_is_told_how_to_write_it(text):
     with pytest.raises(ValueError, match="2026-10"):
         parse_month(text)
