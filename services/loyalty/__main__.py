@@ -3,7 +3,16 @@
 from pathlib import Path
 
 from services.loyalty import handlers, sealing, tables, timers
-from services.loyalty.api import accounts, closings, definitions, ledger, orders, reservations
+from services.loyalty.api import (
+    accounts,
+    audit_trail,
+    closings,
+    definitions,
+    ledger,
+    liability,
+    orders,
+    reservations,
+)
 from services.loyalty.store import journals
 from shared.service import Service, commands, execute
 from shared.settings import Settings
@@ -15,10 +24,12 @@ SERVICE = Service(
     handler=Handler(handlers.TOPICS, handlers.handle, handlers.erase, quarantine=True),
     routers=(
         accounts.router,
+        audit_trail.router,
         closings.router,
         definitions.FINANCE_POLICIES,
         definitions.PROGRAMMES,
         ledger.router,
+        liability.router,
         orders.router,
         reservations.router,
     ),
