@@ -86,7 +86,7 @@ async def time_out_due(conn: AsyncConnection, world: World) -> bool:
     overdue = [one for one in found.values() if one.state == "reserved"]
     wallet.bring(await lot_store.load(conn, [p.lot_id for one in overdue for p in one.parts]))
     await booking.time_out(conn, wallet, overdue)
-    await booking.save(conn, wallet)
+    await booking.save(conn, wallet, world.stores)
     return True
 
 

@@ -19,10 +19,11 @@ WINDOW_MAX = 2_000
 """Journals that one page looks at."""
 
 SCAN = text("""
-    SELECT accounting_date, id, CAST(:kind AS smallint) IS NULL OR EXISTS (
-        SELECT FROM posting
-        WHERE journal_id = journal.id AND (debit = :kind OR credit = :kind)
-    )
+    SELECT accounting_date, id, (
+        SELECT count(*) FROM posting
+        WHERE journal_id = journal.id
+            AND (CAST(:kind AS smallint) IS NULL OR debit = :kind OR credit = :kind)
+    ) > 0
     FROM journal
     WHERE (accounting_date, id) > (CAST(:after_date AS date), CAST(:after_id AS uuid))
         AND accounting_date < CAST(:until AS date)
@@ -74,7 +75,7 @@ class Trace:
 async def list_after(
     conn: AsyncConnection, after: Place, until: date, kind: AccountKind | None, count: int
 ) -> tuple[list[Trace], Place | None]:
-    """Journals before `until` with a posting of this kind of account; where the next page begins."""
+    """Journals before `until` with a posting of this kind, and where the next page begins."""
     bound = {"after_date": after.day, "after_id": after.id, "until": until, "kind": kind}
     seen = (await conn.execute(SCAN, bound | {"journals_max": WINDOW_MAX})).all()
     hits = [Place(day, id_) for day, id_, hit in seen if hit]
@@ -92,4 +93,4 @@ async def _load(conn: AsyncConnection, ids: list[UUID]) -> list[Trace]:
         debit, credit = AccountKind(row.debit), AccountKind(row.credit)
         postings[row.journal_id].append(Posting(row.line, debit, credit, row.points, row.lot_id))
     rows = await conn.execute(LIST_JOURNALS, {"ids": ids})
-    return [Trace(*row, tuple(postings[row.id])) for row in rows]
+    return [Trace(**row._asdict(), postings=tuple(postings[row.id])) for row in rows]

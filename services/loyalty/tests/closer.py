@@ -8,6 +8,7 @@ from services.loyalty import sealing
 from shared.clock import Clock
 from shared.events.envelope import Event
 
+TODAY = Clock(frozen_at=datetime(2026, 11, 30, 12, tzinfo=UTC))
 LATER = Clock(frozen_at=datetime(2028, 1, 1, tzinfo=UTC))
 
 
@@ -27,7 +28,7 @@ async def send(http, path, body):
 
 async def look(door, path, status=200, **params):
     """What an auditor is told."""
-    async with door.client("audit:read") as http:
+    async with door.client("audit:read", clock=TODAY) as http:
         answer = await http.get(path, params=params)
     assert answer.status_code == status, answer.text
     return answer.json()

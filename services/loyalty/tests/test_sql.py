@@ -5,6 +5,7 @@ from sqlalchemy import text
 from services.loyalty.__main__ import SERVICE
 from services.loyalty.store import (
     books,
+    closings,
     definitions,
     hot,
     journals,
@@ -13,17 +14,21 @@ from services.loyalty.store import (
     orders,
     reservations,
     seals,
+    trail,
 )
+from services.loyalty.store import statements as sums
 from shared import migrate
 from shared.testing_sql import plans, statements, walks
 
-STATEMENTS = statements(definitions, journals, lots, members, orders, reservations, seals)
+STATEMENTS = statements(closings, definitions, journals, lots, members, orders, reservations)
+STATEMENTS |= statements(seals, trail)
 STATEMENTS |= {
     "hot.GET_BALANCE": text(hot.GET_BALANCE),
     "hot.GET_OWN_BALANCE": text(hot.GET_OWN_BALANCE),
 }
 # The first entries of an index, and no more.
 BOUNDED = {
+    "services.loyalty.store.closings.GET_LAST_MONTH": ["Index Only Scan on closing"],
     "services.loyalty.store.definitions.GET_LAST": ["Index Only Scan on definition"],
     "services.loyalty.store.definitions.LIST_ALL": ["Index Scan on definition"],  # few, and kept
     "services.loyalty.store.seals.GET_LAST": ["Index Scan on seal"],
@@ -31,14 +36,22 @@ BOUNDED = {
 }
 # Sums over the whole ledger read the whole ledger.
 BOOKS = {
-    name: text(getattr(books, name).replace(":", r"\:"))
-    for name in ("SUM_POSTINGS", "SUM_BALANCES", "COMPARE")
+    name: text(getattr(module, name).replace(":", r"\:"))
+    for module, names in {
+        books: ("SUM_POSTINGS", "SUM_BALANCES", "COMPARE"),
+        sums: ("SUM_BEFORE", "SUM_LOTS", "SUM_EXPIRING", "SUM_AWARDS"),
+    }.items()
+    for name in names
+}
+# Sums over a month read the month.
+MONTHLY = {
+    name: text(getattr(sums, name).replace(":", r"\:")) for name in ("SUM_FLOWS", "COUNT_JOURNALS")
 }
 
 
 async def test_no_statement_walks_a_table(door):
     assert len(STATEMENTS) > 10
-    assert await walks(door, STATEMENTS) == BOUNDED
+    assert await walks(door, STATEMENTS | MONTHLY) == BOUNDED
 
 
 async def test_the_books_are_right_sql(door):
