@@ -1,8 +1,11 @@
 """python -m services.loyalty api | worker | migrate | export-ledger | verify-ledger | ..."""
 
 from pathlib import Path
+from typing import Annotated
 
-from services.loyalty import handlers, sealing, tables, timers
+import typer
+
+from services.loyalty import closing_cli, handlers, sealing, tables, timers
 from services.loyalty.api import (
     accounts,
     audit_trail,
@@ -46,6 +49,16 @@ app.command("verify-ledger")(sealing.verify)
 def export_ledger(file: Path) -> None:
     """Write the sealed ledger to FILE, for verify-ledger and for auditors."""
     execute(SERVICE, lambda settings: sealing.export(settings, file))
+
+
+@app.command("close-month")
+def close_month(
+    month: str,
+    by: Annotated[str, typer.Option(help="who does it; two persons close a month")],
+    approve: Annotated[int, typer.Option(help="the draft that another has prepared")] = 0,
+) -> None:
+    """Prepare the statement of MONTH, such as 2026-10; with --approve close it by a draft."""
+    execute(SERVICE, lambda settings: closing_cli.run(settings, month, by, approve))
 
 
 if __name__ == "__main__":

@@ -107,6 +107,7 @@ class TraceView(BaseModel):
 @router.get("/journals", openapi_extra=needs("audit:read", "loyalty:read"))
 async def list_journals(
     context: Ctx,
+    *,
     since: Annotated[date, Query(alias="from")],
     until: date,
     account_kind: KindName | None = None,

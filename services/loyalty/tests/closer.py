@@ -1,10 +1,12 @@
 """A finance department: closes months over HTTP, with two persons, as it must."""
 
 import itertools
+from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from services.loyalty import sealing
+from services.loyalty.accounting import next_month, parse_month
 from shared.clock import Clock
 from shared.events.envelope import Event
 
@@ -19,6 +21,14 @@ def on(day: str, *events: Event) -> list[Event]:
 
 
 KEYS = itertools.count()
+# What the postings of all months before a day say that members hold.
+HELD = """
+    SELECT side.kind, sum(side.points)::bigint
+    FROM journal JOIN posting ON posting.journal_id = journal.id
+    CROSS JOIN LATERAL (VALUES (credit, points), (debit, -points)) AS side (kind, points)
+    WHERE accounting_date < :until AND side.kind < 10 GROUP BY side.kind
+"""
+GROUPS = {1: "pending", 2: "lots", 3: "lots", 4: "owed"}
 
 
 async def send(http, path, body):
@@ -66,3 +76,32 @@ async def lay_down(door, **policy):
         path = "/v1/finance-policies/default"
         answer = await http.put(path, json=body, headers=headers)
     assert answer.status_code == 200, answer.text
+
+
+def totals(statement, by, what="points"):
+    """The closings of the lines with any points, summed by these names."""
+    found = defaultdict(int)
+    for each in statement["lines"]:
+        found[tuple(each[name] for name in by)] += each[what]["closing"]
+    return {key: points for key, points in found.items() if points}
+
+
+def told(statement):
+    """The points of the total that are not zero."""
+    points = statement["total"]["points"]
+    return {name: count for name, count in points.items() if count}
+
+
+async def ties(door, month):
+    """The closed month holds what the postings come to, to the last point."""
+    found = (await look(door, f"/v1/closings/{month}"))["statement"]
+    held = defaultdict(int)
+    for kind, points in await door.query(HELD, until=next_month(parse_month(month))):
+        held[GROUPS[kind],] += points
+    assert totals(found, ["group"]) == {key: points for key, points in held.items() if points}
+    return found
+
+
+async def balanced(door):
+    books = await look(door, "/v1/ledger/reconciliation")
+    assert books["balanced"], books

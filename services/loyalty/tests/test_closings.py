@@ -3,62 +3,35 @@
 import asyncio
 import csv
 import io
-from collections import defaultdict
+import itertools
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from sqlalchemy import text
 
-from services.loyalty import chain, sealing
-from services.loyalty.accounting import next_month, parse_month
+from services.loyalty import chain, closing_cli, sealing
 from services.loyalty.closed_month import Statement
-from services.loyalty.tests.closer import LATER, approve, close, lay_down, look, on, prepare, send
-from services.loyalty.tests.shop import NOON, Order, histories, line
+from services.loyalty.tests.closer import (
+    LATER,
+    approve,
+    balanced,
+    close,
+    lay_down,
+    look,
+    on,
+    prepare,
+    send,
+    ties,
+    told,
+    totals,
+)
+from services.loyalty.tests.shop import Order, line
 from services.loyalty.tests.test_chain import export, tamper
-from services.loyalty.tests.test_worker import RUNS
+from services.loyalty.tests.test_reservations import paid_with
 from shared.clock import Clock
+from shared.errors import Fatal
 from shared.stores import Store, Stores
-
-# Of each store, what the postings of all months up to one say that members hold.
-HELD = """
-    SELECT journal.store, sum(CASE WHEN credit < 10 THEN points ELSE 0 END
-        - CASE WHEN debit < 10 THEN points ELSE 0 END)::bigint
-    FROM journal JOIN posting ON posting.journal_id = journal.id
-    WHERE accounting_date < :until GROUP BY journal.store
-"""
-IN_LOTS = """
-    SELECT store, to_char(earned_at, 'YYYY-MM'), sum(remaining + reserved)::bigint
-    FROM lot GROUP BY 1, 2 HAVING sum(remaining + reserved) > 0
-"""
-
-
-def totals(statement, by, what="points"):
-    """The closings of the lines with any points, summed by these names."""
-    found = defaultdict(int)
-    for each in statement["lines"]:
-        found[tuple(each[name] for name in by)] += each[what]["closing"]
-    return {key: points for key, points in found.items() if points}
-
-
-async def balanced(door):
-    books = await look(door, "/v1/ledger/reconciliation")
-    assert books["balanced"], books
-
-
-def told(statement):
-    points = statement["total"]["points"]
-    return {name: count for name, count in points.items() if count}
-
-
-async def ties(door, month):
-    """The closed month holds what the postings come to, store by store."""
-    found = (await look(door, f"/v1/closings/{month}"))["statement"]
-    rows = await door.query(HELD, until=next_month(parse_month(month)))
-    assert totals(found, ["store"]) == {(store,): points for store, points in rows if points}
-    return found
 
 
 async def test_a_month_is_closed_by_two_and_ties_to_the_ledger(door):
@@ -192,37 +165,49 @@ async def test_the_services_own_role_cannot_rewrite_a_closing(door):
                 await conn.execute(text(sql))
 
 
-async def test_a_journal_booked_while_the_month_closes_is_on_one_side_of_it(door):
+class Race:
     """Orders of October arrive in two partitions at the moment in which October is closed."""
-    first = [Order(f"a{n}").life()[1] for n in range(8)]
-    await door.handle([door.log.append(e, partition=0) for e in on("2026-10-05", *first)])
-    goes_on, ends = asyncio.Event(), asyncio.Event()
 
-    async def stream(partition):
-        number = 0
-        while not ends.is_set() or number < 15:
+    def __init__(self, door):
+        self.door = door
+        self.goes_on, self.is_closed = asyncio.Event(), asyncio.Event()
+
+    async def orders(self, partition):
+        """How many came: until the month was closed, and one more."""
+        for number in itertools.count():
             order = Order(f"p{partition}-{number}", f"c{partition}-{number % 3}")
-            await goes_on.wait()
+            await self.goes_on.wait()
+            is_last = self.is_closed.is_set()
             [paid] = on("2026-10-06", order.life()[1])
-            await door.handle([door.log.append(paid, partition=partition)])
-            number += 1
-        return number
+            await self.door.handle([self.door.log.append(paid, partition=partition)])
+            if is_last:
+                return number + 1
+        raise AssertionError
 
-    async def finance():
-        answer = None
-        while answer is None or answer.status_code == 409:
-            goes_on.clear()
+    async def finance(self):
+        """How often it was refused, because something was booked in between."""
+        for attempt in itertools.count():
+            self.goes_on.clear()
             await asyncio.sleep(0.05)
-            await sealing.seal(door.engine, door.world)
-            draft = await prepare(door, "2026-10")
-            async with door.client("loyalty:admin") as http:
-                goes_on.set()
+            await sealing.seal(self.door.engine, self.door.world)
+            draft = await prepare(self.door, "2026-10")
+            async with self.door.client("loyalty:admin") as http:
+                self.goes_on.set()
                 path = "/v1/closings/2026-10/approval"
                 answer = await send(http, path, {"draft": draft["draft"]})
-        assert answer.status_code == 200
-        ends.set()
+            if answer.status_code == 200:
+                self.is_closed.set()
+                return attempt
+            assert answer.status_code == 409
+        raise AssertionError
 
-    *counts, _ = await asyncio.gather(stream(2), stream(3), finance())
+
+async def test_a_journal_booked_while_the_month_closes_is_on_one_side_of_it(door):
+    first = [Order(f"a{n}").life()[1] for n in range(8)]
+    await door.handle([door.log.append(e, partition=0) for e in on("2026-10-05", *first)])
+    race = Race(door)
+
+    *counts, _ = await asyncio.gather(race.orders(2), race.orders(3), race.finance())
 
     october = await ties(door, "2026-10")
     rows = await door.query("""
@@ -359,69 +344,41 @@ async def test_journals_of_before_accounting_dates_are_the_first_opening_balance
     assert told(closed["statement"]) == {"opening": 10, "earned": 10, "closing": 20}
 
 
-@given(
-    lives=st.lists(histories(), min_size=1, max_size=3),
-    closes=st.lists(st.integers(0, 20), min_size=1, max_size=4),
-)
-@settings(
-    derandomize=True,
-    deadline=None,
-    max_examples=8,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-async def test_whatever_happens_every_closed_month_ties_to_the_ledger(
-    template, make_database, tmp_path, lives, closes
-):
-    """Orders go through any life, in any order, over months that are closed meanwhile."""
-    from services.loyalty.tests.conftest import open_one  # noqa: PLC0415
+async def test_points_spent_in_one_month_and_given_back_in_the_next_are_told_in_both(door):
+    await door.give(*on("2026-10-05", *Order("o1", lines=(line("1", 10_000),)).life()))
+    async with door.client(clock=Clock(frozen_at=datetime(2026, 10, 20, 11, tzinfo=UTC))) as http:
+        path = "/v1/accounts/ada/reservations"
+        one = (await send(http, path, {"points": 60, "store": "us"})).json()
+    order = paid_with(one)
+    await door.give(*on("2026-10-20", order.event("order.paid", 2)))
+    october = (await close(door, "2026-10"))["statement"]
+    back = order.every(delivered=4, returned=4).event("order.returned", 3)
+    await door.give(*on("2026-11-03", back))
 
-    run = next(RUNS)
-    events = [
-        replace(
-            event,
-            id=f"{run}-{number}-{event.id}",
-            key=f"c{number}",
-            data=event.data.model_copy(
-                update={
-                    "order_id": f"{run}-{number}",
-                    "customer_id": f"c{number}",
-                    "store": ("web", "us")[number % 2],
-                }
-            ),
-            time=NOON + timedelta(days=11 * event.data.revision),
-        )
-        for number, life in enumerate(lives)
-        for event in life
-    ]
-    async with open_one(template, make_database, tmp_path) as door:
-        month, last = date(2026, 11, 1), None
-        for place in range(21):
-            await door.give(*events[place::21])
-            for _ in range(closes.count(place)):
-                name = f"{month:%Y-%m}"
-                closed = (await close(door, name))["statement"]
-                await ties(door, name)
-                if last:
-                    same = totals(last, ["store", "group", "cohort"], "minor")
-                    opened = {
-                        (each["store"], each["group"], each["cohort"]): each["minor"]["opening"]
-                        for each in closed["lines"]
-                        if each["minor"]["opening"]
-                    }
-                    assert opened == same
-                last, month = closed, next_month(month)
-        while month < date(2027, 4, 1):
-            last = (await close(door, f"{month:%Y-%m}"))["statement"]
-            month = next_month(month)
-        rows = await door.query(IN_LOTS)
-        assert {(s, c): p for s, g, c, p in _lines(last) if g == "lots"} == {
-            (store, cohort): points for store, cohort, points in rows
-        }
-        sums = await door.query("SELECT sum(pending + active + reserved - owed) FROM balance")
-        assert last["total"]["points"]["closing"] == (sums[0][0] or 0)
+    november = (await close(door, "2026-11"))["statement"]
+
+    assert told(october) == {"earned": 104, "redeemed": 60, "closing": 44}
+    assert told(november) == {"opening": 44, "restored": 60, "reversed": 4, "closing": 100}
+    assert totals(november, ["store", "cohort"]) == {("web", "2026-10"): 100}, "of who earned them"
+    await ties(door, "2026-10")
+    await ties(door, "2026-11")
 
 
-def _lines(statement):
-    return [
-        (*key, points) for key, points in totals(statement, ["store", "group", "cohort"]).items()
-    ]
+async def test_a_month_is_closed_from_the_command_line_by_two(door, capsys):
+    await door.give(*on("2026-10-05", *Order().life()))
+    await sealing.seal(door.engine, door.world)
+    settings = door.world.settings.model_copy(update={"clock": "2026-11-05T00:00:00Z"})
+
+    await closing_cli.run(settings, "2026-10", "ada", 0)
+    with pytest.raises(Fatal, match="may not approve it"):
+        await closing_cli.run(settings, "2026-10", "ada", 1)
+    for wrong, by in (("10/2026", "ada"), ("2026-10", " ")):
+        with pytest.raises(Fatal):
+            await closing_cli.run(settings, wrong, by, 0)
+    await closing_cli.run(settings, "2026-10", "bob", 1)
+
+    closed = await look(door, "/v1/closings/2026-10")
+    said = capsys.readouterr().out
+    assert (closed["prepared_by"], closed["approved_by"]) == ("cli:ada", "cli:bob")
+    assert "10 points" in said
+    assert f"head {closed['block']}:{closed['head']}" in said
