@@ -27,6 +27,8 @@ LINE_POINTS = 10
 WAIT = timedelta(days=1)
 """From payment to delivery."""
 CHUNK = 20_000  # members to a COPY
+EARN = AccountKind.ISSUED, AccountKind.PENDING
+ACTIVATE = AccountKind.PENDING, AccountKind.ACTIVE
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "member": ("customer_id", "account_id"),
@@ -87,15 +89,15 @@ def events(member: Member) -> list[Event]:
 
 def rows(member: Member) -> dict[str, list[Row]]:
     """What the order leaves in each table."""
-    account, paid_at, arrived_at = member.account_id, member.paid_at, member.paid_at + WAIT
-    order_id = member.order_id
+    account, order_id, paid_at = member.account_id, member.order_id, member.paid_at
+    arrived_at = paid_at + WAIT
     earn = ledger.journal_id(paid_at, ORDER, order_id, 2, "earn")
     activate = ledger.journal_id(arrived_at, ORDER, order_id, 4, "activate")
     lot = lots.lot_id(arrived_at, ORDER, order_id, None)
     names = [f"{number:02}" for number in range(member.lines)]
-    due = int(arrived_at.timestamp())
-    booked = {name: [LINE_MINOR, LINE_POINTS, 0, LINE_POINTS, due] for name in names}
-    issued, pending, active = AccountKind.ISSUED, AccountKind.PENDING, AccountKind.ACTIVE
+    booked = [LINE_MINOR, LINE_POINTS, 0, LINE_POINTS, int(arrived_at.timestamp())]
+    state = (order_id, member.customer_id, 4, "order.delivered", arrived_at, "default", "earns")
+    held = (arrived_at, None, member.points, member.points, 0, 0, 0, 0)
     return {
         "member": [(member.customer_id, account)],
         "balance": [(account, 0, member.points, 0, 0, 2)],
@@ -104,27 +106,12 @@ def rows(member: Member) -> dict[str, list[Row]]:
             _journal(member, activate, 4, "activate", arrived_at),
         ],
         "posting": [
-            *(
-                (earn, account, LINE_POINTS, place, issued, pending, name, None)
-                for place, name in enumerate(names)
-            ),
-            *(
-                (activate, account, LINE_POINTS, place, pending, active, name, lot)
-                for place, name in enumerate(names)
-            ),
+            (journal, account, LINE_POINTS, place, *sides, name, into)
+            for journal, sides, into in ((earn, EARN, None), (activate, ACTIVATE, lot))
+            for place, name in enumerate(names)
         ],
-        "lot": [
-            (
-                *(lot, account, ORDER, order_id, "default", arrived_at, None),
-                *(member.points, member.points, 0, 0, 0, 0),
-            )
-        ],
-        "order_state": [
-            (
-                *(order_id, member.customer_id, 4, "order.delivered", arrived_at, "default"),
-                *("earns", earn, json.dumps(booked)),
-            )
-        ],
+        "lot": [(lot, account, ORDER, order_id, "default", *held)],
+        "order_state": [(*state, earn, json.dumps(dict.fromkeys(names, booked)))],
     }
 
 

@@ -14,6 +14,7 @@ Owns      journal, posting    the ledger: append-only, also for this service's o
           reservation         points set aside for a checkout, and what became of them
           shortfall           points that orders said they were paid with, and were not there
           member              whose account it is: the one link to the person, and deletable
+          closing, closing_draft  closed months, and the statements that were prepared: append-only
           definition          what the store lays down, in versions: append-only
           order_state         the last revision seen of each order, and what it has booked
 Serves    GET /v1/accounts/{customer_id}           balance of the person
@@ -24,6 +25,11 @@ Serves    GET /v1/accounts/{customer_id}           balance of the person
           GET /v1/reservations/{id}                  and POST .../confirm, .../cancel
           GET /v1/orders/{order_id}                what an order earned, line by line
           GET, PUT /v1/programmes/{id}           how points live, in versions
+          GET, PUT /v1/finance-policies/{id}       what a point is worth in the accounts
+          POST /v1/closings                        prepare a month; POST .../{month}/approval
+          GET /v1/closings, /v1/closings/{month}   closed months; .../vouchers.csv
+          GET /v1/ledger/journals                  from a figure to its journals and events
+          GET /v1/ledger/liability                 and .../forecast, .../costs
           GET /v1/ledger/seals                     the chain's heads, newest first
           GET /v1/ledger/reconciliation            proof that the books balance
 """
