@@ -8,6 +8,7 @@ lot in one snapshot; and the preparation of a month's closing statement over the
 import asyncio
 import json
 import time
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import asyncpg
@@ -70,6 +71,31 @@ async def answers(client: httpx.AsyncClient) -> None:
     raise TimeoutError(f"the API does not answer; its log is in {measure.FOLDER}")
 
 
+@dataclass(frozen=True, slots=True)
+class Took:
+    """Seconds of each reconciliation and of a closing statement, and what the latter sums."""
+
+    reconciliations: list[float]
+    statement: float
+    journals: int
+
+
+async def ask(client: httpx.AsyncClient, rounds: int) -> Took:
+    """Every answer is right, or it does not count."""
+    await answers(client)
+    took = []
+    for _ in range(rounds):
+        books, seconds = await timed(client, "GET", "/v1/ledger/reconciliation")
+        assert books["balanced"], books
+        took.append(seconds)
+    month = {"month": f"{measure.START:%Y-%m}"}
+    key = {"Idempotency-Key": "bench"}
+    draft, statement_s = await timed(client, "POST", "/v1/closings", headers=key, json=month)
+    closing = draft["statement"]["total"]["points"]["closing"]
+    assert closing == books["liability"], "the month has all there is"
+    return Took(took, statement_s, draft["journals"])
+
+
 async def run(members: int, rounds: int) -> None:
     """Load, then measure."""
     port = scratch("api")["api"]
@@ -84,31 +110,22 @@ async def run(members: int, rounds: int) -> None:
         base = f"http://127.0.0.1:{port}"
         with measure.process("services.loyalty", "api", log="loyalty-api", **env):
             async with httpx.AsyncClient(base_url=base, headers=headers) as client:
-                await answers(client)
-                took = []
-                for _ in range(rounds):
-                    books, seconds = await timed(client, "GET", "/v1/ledger/reconciliation")
-                    assert books["balanced"], books
-                    took.append(seconds)
-                month = {"json": {"month": f"{measure.START:%Y-%m}"}}
-                key = {"Idempotency-Key": "bench"}
-                draft, closing_s = await timed(client, "POST", "/v1/closings", headers=key, **month)
-    closing = draft["statement"]["total"]["points"]["closing"]
+                took = await ask(client, rounds)
+    slowest = max(took.reconciliations)
     measure.report(
         "reconciliation",
         [
             ("books", f"{found:,} members, {postings:,} postings, {size_mb:,} MB"),
             ("loaded in", f"{loaded_s:.0f} s"),
-            ("GET /v1/ledger/reconciliation", f"{max(took):.1f} s, the slowest of {rounds}"),
+            ("GET /v1/ledger/reconciliation", f"{slowest:.1f} s, the slowest of {rounds}"),
             ("promise", "below 30 s with 1 M members and 10 M postings"),
-            ("a month's statement", f"{closing_s:.1f} s, {draft['journals']:,} journals"),
+            ("a month's statement", f"{took.statement:.1f} s, {took.journals:,} journals"),
         ],
         {
             "members": found,
             "postings": postings,
-            "seconds": round(max(took), 2),
-            "closing_seconds": round(closing_s, 2),
-            "closing_points": closing,
+            "seconds": round(slowest, 2),
+            "statement_seconds": round(took.statement, 2),
         },
     )
 
