@@ -9,9 +9,13 @@ never changes, and nothing is lost. A month is written as its first day.
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
+from typing import Annotated
+
+from pydantic import Field
 
 from shared.stores import Stores
 
+Day = Annotated[date, Field(ge=date(1900, 1, 1), le=date(2199, 12, 31))]
 MONTH_FORM = re.compile(r"(19|20|21)\d{2}-(0[1-9]|1[0-2])")
 
 

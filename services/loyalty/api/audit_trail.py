@@ -11,6 +11,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
+from services.loyalty.accounting import Day
 from services.loyalty.api.views import CauseView
 from services.loyalty.ledger import ORDER, AccountKind
 from services.loyalty.store import trail as store
@@ -108,8 +109,8 @@ class TraceView(BaseModel):
 async def list_journals(
     context: Ctx,
     *,
-    since: Annotated[date, Query(alias="from")],
-    until: date,
+    since: Annotated[Day, Query(alias="from")],
+    until: Day,
     account_kind: KindName | None = None,
     cursor: str = "",
     limit: paging.Limit = 50,

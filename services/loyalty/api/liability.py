@@ -3,15 +3,15 @@
 Breakage is counted on by the redemption curve of the last closed month; without one, on none.
 """
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.loyalty import accounting, finance
-from services.loyalty.accounting import month_of, name_of
+from services.loyalty.accounting import Day, month_of, name_of
 from services.loyalty.finance import Curve
 from services.loyalty.statement import Group, Key
 from services.loyalty.store import closings, definitions, statements
@@ -85,7 +85,7 @@ class Cost(BaseModel):
 
 
 class Costs(BaseModel):
-    """Of the awards that were decided in a period."""
+    """Of the awards that were decided on some days, by when they were booked."""
 
     basis: Basis
     rules: list[Cost]
@@ -134,14 +134,14 @@ async def get_forecast(context: Ctx) -> Expiry:
 
 
 @router.get("/costs", openapi_extra=SUMS)
-async def get_costs(
-    context: Ctx, since: Annotated[AwareDatetime, Query(alias="from")], until: AwareDatetime
-) -> Costs:
-    """What each rule has awarded in a period, and is expected to cost."""
+async def get_costs(context: Ctx, since: Annotated[Day, Query(alias="from")], until: Day) -> Costs:
+    """What each rule has awarded on these days, and is expected to cost."""
     if until <= since:
-        raise Unprocessable("until: give a time after `from`")
+        raise Unprocessable("until: give a day after `from`; it is the first that is left out")
     basis, known = await _basis(context)
-    points = await statements.sum_awards(context.hot, since, until)
+    zone = accounting.calendar(context.stores, None).zone
+    first, end = (datetime.combine(day, time(0), zone) for day in (since, until))
+    points = await statements.sum_awards(context.hot, first, end)
     minor = finance.costs(points, known, basis.value.of_one)
     rules = [Cost(rule_id=id_, points=points[id_], minor_expected=minor[id_]) for id_ in minor]
     return Costs(basis=basis, rules=rules)
