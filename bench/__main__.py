@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-ALL = ("events", "latency", "relay", "get", "workers", "services", "reconciliation")
+ALL = ("events", "latency", "relay", "get", "quotes", "workers", "services", "reconciliation")
 
 if __name__ == "__main__":
     codes = [

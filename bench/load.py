@@ -1,4 +1,6 @@
-"""python -m bench.load PORT SECONDS CLIENTS TOKEN PATH...: GETs over kept connections.
+"""python -m bench.load PORT SECONDS CLIENTS TOKEN PATH...: requests over kept connections.
+
+A path alone is a GET; a path, a space and JSON is a POST of that.
 
 Hand-made requests over asyncio streams, because httpx would be slower than the servers that
 it measures. Prints one JSON line: requests, seconds, p50_ms, p99_ms, failures.
@@ -28,10 +30,17 @@ async def client(port: int, until: float, requests: list[bytes], took: list[floa
     return failures
 
 
+def request_of(path: str, token: str) -> bytes:
+    """The whole request, as it goes over the wire."""
+    path, _, body = path.partition(" ")
+    more = f"Content-Type: application/json\r\nContent-Length: {len(body.encode())}\r\n"
+    head = f"Host: bench\r\nAuthorization: Bearer {token}\r\n{more if body else ''}\r\n"
+    return f"{'POST' if body else 'GET'} {path} HTTP/1.1\r\n{head}{body}".encode()
+
+
 async def main(port: int, seconds: float, clients: int, token: str, *paths: str) -> None:
     """Load, then report."""
-    head = f"Host: bench\r\nAuthorization: Bearer {token}\r\n\r\n"
-    requests = [f"GET {path} HTTP/1.1\r\n{head}".encode() for path in paths]
+    requests = [request_of(path, token) for path in paths]
     took: list[float] = []
     began = time.perf_counter()
     failures = await asyncio.gather(

@@ -74,6 +74,7 @@ class Door:
         self.world = world
         self.engine = engine
         self.log = Log()
+        self._keys: list[dict[str, Any]] = []
         self.batches = Batches(engine, service.handler, world)
 
     async def give(self, *events: Event) -> None:
@@ -122,7 +123,8 @@ class Door:
         settings = self.world.settings
         token, line = new_key(scopes=list(scopes) or ["admin"])
         assert settings.keys_file is not None
-        settings.keys_file.write_text(json.dumps({"keys": [line.model_dump(mode="json")]}))
+        self._keys.append(line.model_dump(mode="json"))  # beside those of clients made before
+        settings.keys_file.write_text(json.dumps({"keys": self._keys}))
         hot = await db.hot_pool(settings)
         context = Context(
             settings=settings,

@@ -1,9 +1,12 @@
 """Points: a double-entry ledger, fed by orders, whose books always balance.
 
 Consumes  shop.orders.v1      every order, as the snapshot that it now is
-          crm.profiles.v1     profile.merged, profile.unmerged, erasure.requested (by the backbone)
+          crm.profiles.v1     segment.entered, segment.left, profile.changed: what rules ask for;
+                              profile.merged, profile.unmerged, erasure.requested (by the backbone)
+          shop.customers.v1   customer.registered, customer.updated: birthday, since when
+          shop.catalog.v1     product.published: category, brand, attributes
 Produces  crm.loyalty.v1      points.earned, points.activated, points.reversed, points.expiring,
-                              points.expired, points.redeemed, points.shortfall
+                              points.expired, points.redeemed, points.shortfall, tier.changed
           crm.ledger.v1       ledger.sealed: the heads of the chain over the books
           crm.erasures.v1     erasure.completed (by the backbone)
 Owns      journal, posting    the ledger: append-only, also for this service's own role
@@ -17,6 +20,13 @@ Owns      journal, posting    the ledger: append-only, also for this service's o
           closing, closing_draft  closed months, and the statements that were prepared: append-only
           definition          what the store lays down, in versions: append-only
           order_state         the last revision seen of each order, and what it has booked
+          order_decision      what each order was decided on, and every rule's verdict
+          product             what the catalogue last said of each product
+          shopper_fact        what rules may ask of a customer: the newest of each fact
+          tally, rule_budget  what counts against caps and budgets, and paid orders
+          qualifying          what counts for a tier, by account and business day
+          standing            which tier each account has, its grants, and when it is due
+          tier_history        every tier that was told, and why: append-only
 Serves    GET /v1/accounts/{customer_id}           balance of the person
           GET /v1/accounts/{customer_id}/balance   as of any time, by event or by booking
           GET /v1/accounts/{customer_id}/history   journals with their postings, newest first
@@ -24,7 +34,14 @@ Serves    GET /v1/accounts/{customer_id}           balance of the person
           POST /v1/accounts/{id}/reservations        set points aside for a checkout
           GET /v1/reservations/{id}                  and POST .../confirm, .../cancel
           GET /v1/orders/{order_id}                what an order earned, line by line
+          GET /v1/orders/{order_id}/explanation    every rule's verdict for every line
+          POST /v1/quotes                          what a cart would earn, now or at a time
           GET, PUT /v1/programmes/{id}           how points live, in versions
+          GET, PUT /v1/rules/{id}                  earning rules, in versions
+          POST /v1/rules/{id}/back-test            a rule tried on past orders
+          GET, PUT /v1/tier-plans/default        tiers, in versions; GET /v1/tiers those in force
+          GET /v1/accounts/{customer_id}/tier      the card; /days what counts, /history why
+          POST /v1/accounts/{id}/tier-grants         and POST .../{grant_id}/end
           GET, PUT /v1/finance-policies/{id}       what a point is worth in the accounts
           POST /v1/closings                        prepare a month; POST .../{month}/approval
           GET /v1/closings, /v1/closings/{month}   closed months; .../vouchers.csv

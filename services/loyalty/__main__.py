@@ -5,16 +5,22 @@ from typing import Annotated
 
 import typer
 
-from services.loyalty import closing_cli, handlers, sealing, tables, timers
+from services.loyalty import closing_cli, handlers, sealing, tables, tiering, timers
 from services.loyalty.api import (
     accounts,
     audit_trail,
+    back_tests,
     closings,
     definitions,
+    explanations,
     ledger,
     liability,
     orders,
+    quotes,
     reservations,
+    rules,
+    tier_grants,
+    tiers,
 )
 from services.loyalty.store import journals
 from shared.service import Service, commands, execute
@@ -28,18 +34,25 @@ SERVICE = Service(
     routers=(
         accounts.router,
         audit_trail.router,
+        back_tests.router,
         closings.router,
         definitions.FINANCE_POLICIES,
         definitions.PROGRAMMES,
+        explanations.router,
         ledger.router,
         liability.router,
         orders.router,
+        quotes.router,
         reservations.router,
+        rules.router,
+        tier_grants.router,
+        tiers.PLANS,
+        tiers.router,
     ),
     caused=journals.caused,
     metadata=tables.METADATA,
     migrations=Path(__file__).parent / "migrations",
-    jobs=(sealing.SEAL, *timers.JOBS),
+    jobs=(sealing.SEAL, tiering.JOB, *timers.JOBS),
 )
 app = commands(SERVICE)
 app.command("verify-ledger")(sealing.verify)

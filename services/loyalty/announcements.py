@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from services.loyalty.ledger import SOURCE, Account, Journal, JournalKind
-from services.loyalty.points import Rule
+from services.loyalty.points import RuleName
 from services.loyalty.reservations import Reservation, Shortfall
 from services.loyalty.reversal import Reversal
 from services.loyalty.wallet import Wallet
@@ -27,7 +27,7 @@ from shared.events.loyalty import (
 def announce(
     journal: Journal,
     account: Account,
-    rule: Rule,
+    rule: RuleName,
     earned_in: UUID | None,
     reversal: Reversal | None = None,
 ) -> Event:

@@ -67,3 +67,5 @@ class Shopper:
     orders_before: int = 0
     """Paid orders before this one: 0 makes it his first."""
     joined_at: datetime | None = None
+    tier_percent: int = 100
+    """What the base points come to by the tier; 150: half as many again."""

@@ -113,7 +113,7 @@ class Selection(Part):
         ):
             if not unwanted.isdisjoint(has):
                 return name
-        return "" if _has(item.attributes, self.attributes) else "attribute"
+        return "" if has_any(item.attributes, self.attributes) else "attribute"
 
 
 def misses(conditions: Conditions, cart: Cart, shopper: Shopper) -> Iterator[str]:
@@ -133,7 +133,7 @@ def misses(conditions: Conditions, cart: Cart, shopper: Shopper) -> Iterator[str
             yield name
     if not conditions.not_segments.isdisjoint(shopper.segments):
         yield "excluded_segment"
-    if not _has(shopper.attributes, conditions.attributes):
+    if not has_any(shopper.attributes, conditions.attributes):
         yield "attribute"
     if conditions.hours and not conditions.hours.holds(at.time()):
         yield "hours"
@@ -168,7 +168,8 @@ def falls_on(birthday: str, year: int) -> date:
         return date(year, 3, 1)
 
 
-def _has(found: Mapping[str, object], wanted: Mapping[str, tuple[Scalar, ...]]) -> bool:
+def has_any(found: Mapping[str, object], wanted: Mapping[str, tuple[Scalar, ...]]) -> bool:
+    """Whether each name wanted has one of its values; of several values found, any will do."""
     for name, values in wanted.items():
         value = found.get(name)
         held = value if isinstance(value, (tuple, list, frozenset)) else (value,)

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Generic, Self, TypeVar
+from typing import Annotated, ClassVar, Generic, Self, TypeVar
 
 from pydantic import AwareDatetime, Field, model_validator
 
@@ -24,6 +24,9 @@ VERSIONS_MAX = 1_000
 
 class Definition(Part):
     """What every definition says beside its own."""
+
+    RESERVED: ClassVar[frozenset[str]] = frozenset()
+    """Ids that may not be laid down: something built in has them."""
 
     name: Label = ""
     """For people."""

@@ -6,59 +6,76 @@ where another partition has moved one meanwhile, the batch fails and is tried ag
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import booking, orders, redeeming
+from services.loyalty import booking, deciding, following, orders, redeeming, tiering
 from services.loyalty.ledger import ORDER
 from services.loyalty.orders import Judged, Known, Terms
 from services.loyalty.programme import programme_at
-from services.loyalty.store import definitions
+from services.loyalty.store import decisions as decision_store
+from services.loyalty.store import definitions, tier_history
 from services.loyalty.store import lots as lot_store
 from services.loyalty.store import members as member_store
 from services.loyalty.store import orders as order_store
 from services.loyalty.store import reservations as reservation_store
+from services.loyalty.store import shoppers as shopper_store
 from shared import aliases
+from shared.events import catalog, customers, profiles
 from shared.events import orders as shop_orders
-from shared.events import profiles
 from shared.events.envelope import Event
+from shared.events.profiles import ProfileMerged, ProfileUnmerged
 from shared.world import World
 
-TOPICS = (shop_orders.TOPIC, profiles.TOPIC)
+TOPICS = (shop_orders.TOPIC, profiles.TOPIC, catalog.TOPIC, customers.TOPIC)
 
 
 async def handle(conn: AsyncConnection, events: list[Event], world: World) -> None:
-    """A dozen statements, whatever the size of the batch; merges and erasures are done before."""
+    """Some twenty statements, whatever the batch; merges and erasures are done before."""
+    await following.follow(conn, events)
     judged = orders.judge(events, world.stores)
-    if not judged:
+    joined = [e for e in events if isinstance(e.data, ProfileMerged | ProfileUnmerged)]
+    if not judged and not joined:
         return
     terms = Terms(await definitions.book(conn), world.stores)
     reserved = redeeming.named(judged)
-    known = await _load(conn, judged, terms, await redeeming.owners(conn, reserved))
+    others = await redeeming.owners(conn, reserved)
+    known = await _load(conn, judged, joined, terms, others)
     outcome = orders.fold(known, judged, terms)
+    if short := await deciding.lock_budgets(conn, outcome.decided, terms):
+        # Others spent of a budget meanwhile: decide again on what is left of it, now ours.
+        known = replace(known, evidence=replace(known.evidence, budgets=short))
+        outcome = orders.fold(known, judged, terms)
     await redeeming.follow(conn, reserved, outcome, terms)
     await order_store.save(conn, known.orders, outcome.orders.values())
     await booking.save(conn, outcome.wallet, world.stores)
-    await order_store.keep_awards(conn, outcome.awards)
+    await deciding.save(conn, known.evidence, outcome.decided)
+    await tiering.save(conn, outcome.ladder)
 
 
 async def _load(
-    conn: AsyncConnection, judged: list[Judged], terms: Terms, others: Collection[str]
+    conn: AsyncConnection,
+    judged: list[Judged],
+    joined: list[Event],
+    terms: Terms,
+    others: Collection[str],
 ) -> Known:
-    """The orders concerned, and their owners' accounts, locked; who earns now gets one."""
+    """The orders concerned, and their owners' accounts, locked with all of the same persons;
+    who earns now gets one."""
     states = await order_store.load(conn, {event.data.order_id for event, _ in judged})
     owners = orders.owners_of(states, judged)
-    people = {}
-    if strangers := orders.contested(owners, judged):
-        found = await aliases.people_of(conn, strangers)
-        people = {owner: person.members for owner, person in found.items()}
+    people = await aliases.people_of(conn, {*owners.values(), *(event.key for event in joined)})
     earners = {
         owner
         for event, verdict in judged
         if verdict == "earns" and (owner := owners.get(event.data.order_id))
     }
-    await member_store.add_missing(conn, earners)
-    accounts = await member_store.lock(conn, {*owners.values(), *others})
+    # Ids of a person without an account would not be locked, and he would have two caps.
+    pooled = deciding.to_lock(terms, people, earners)
+    await member_store.add_missing(conn, earners | pooled)
+    every = {member for person in people.values() for member in person.members}
+    accounts = await member_store.lock(conn, {*every, *others})
     earned = [order_id for order_id, state in states.items() if state.earned_in]
     lots = await lot_store.load_of_documents(conn, ORDER, earned) if earned else []
     spent = {lot.account_id for lot in lots if lot.used or lot.reserved}
@@ -67,14 +84,21 @@ async def _load(
     ):
         # What is taken back of these orders may have to come out of the member's other lots.
         lots += await lot_store.load_spendable(conn, spent)
-    return Known(states, accounts, lots, people)
+    evidence = await deciding.load(conn, judged, owners, people, terms)
+    roster = await tiering.load(conn, judged, joined, states, terms, owners=owners)
+    members = {owner: person.members for owner, person in people.items()}
+    return Known(states, accounts, lots, members, evidence, roster)
 
 
 async def erase(conn: AsyncConnection, customer_ids: Collection[str]) -> dict[str, int]:
     """Cut the links from the books to the persons; the books stay, and name nobody."""
+    shoppers = await shopper_store.forget(conn, customer_ids)
     await member_store.lock(conn, customer_ids)
     return {
+        **shoppers,
+        "order_decision": await decision_store.forget(conn, customer_ids),
         "reservation": await reservation_store.forget(conn, customer_ids),
         "order_state": await order_store.forget(conn, customer_ids),
+        **await tier_history.forget(conn, customer_ids),
         "member": await member_store.forget(conn, customer_ids),
     }

@@ -9,18 +9,21 @@ Another id of the same person may carry later events of it; anybody else's use o
 rejected by name. A guest's order, which has booked nothing, goes to whoever claims it.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from services.loyalty import announcements, ledger, points
+from services.loyalty import announcements, contributions, decisions, ledger, points
 from services.loyalty import wallet as wallets
+from services.loyalty.contributions import Counted
+from services.loyalty.decisions import Case, Decided, Evidence
 from services.loyalty.definitions import Book
+from services.loyalty.ladder import Ladder, Roster
 from services.loyalty.ledger import ORDER, SOURCE, Account, Deed, JournalKind, Posting
 from services.loyalty.lines import LineState, differences, matured, next_due, targets
 from services.loyalty.lots import Lot
-from services.loyalty.points import BASE, Rule, Verdict
+from services.loyalty.points import BASE, RuleName, Verdict
 from services.loyalty.programme import programme_at
 from services.loyalty.reversal import take_back
 from services.loyalty.wallet import Wallet
@@ -47,20 +50,8 @@ class OrderState:
     """The last journal in which the order earned: what a reversal refers to."""
     activates_at: datetime | None = None
     """When the next of its points become active by themselves."""
-
-
-@dataclass(frozen=True, slots=True)
-class AwardSnapshot:
-    """A decision and its inputs, as it is kept: reversals never ask today's rules."""
-
-    order_id: str
-    line_id: str
-    revision: int
-    rule: Rule
-    basis_minor: int
-    points: int
-    inputs: Mapping[str, object]
-    """The order's; its lines share them."""
+    counted: Counted | None = None
+    """What it counts for a tier; None: it never did."""
 
 
 Judged = tuple[Event, Verdict]
@@ -70,13 +61,16 @@ Judged = tuple[Event, Verdict]
 class Known:
     """What was loaded for a batch: orders by id, accounts by customer id, the orders' lots.
 
-    `people` holds the members of the persons whose orders are carried by several ids.
+    `people` holds the members of the person behind each owner of an order;
+    `evidence` what the rules ask for, `roster` who has which tier.
     """
 
     orders: Mapping[str, OrderState]
     accounts: Mapping[str, Account]
     lots: Collection[Lot] = ()
     people: Mapping[str, Collection[str]] = field(default_factory=dict)
+    evidence: Evidence = field(default_factory=Evidence)
+    roster: Roster = field(default_factory=Roster)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +87,10 @@ class Outcome:
 
     wallet: Wallet
     orders: dict[str, OrderState] = field(default_factory=dict)
-    awards: list[AwardSnapshot] = field(default_factory=list)
+    decided: Decided = field(default_factory=Decided)
     applied: list[Event] = field(default_factory=list)
     """The events that were the newest revision of their order so far."""
+    ladder: Ladder = field(default_factory=Ladder)
 
 
 def judge(events: Iterable[Event], stores: Stores) -> list[Judged]:
@@ -121,19 +116,10 @@ def owners_of(orders: Mapping[str, OrderState], judged: Iterable[Judged]) -> dic
     return owners
 
 
-def contested(owners: Mapping[str, str], judged: Iterable[Judged]) -> set[str]:
-    """The owners of orders that arrive under another id, too."""
-    return {
-        owner
-        for event, _ in judged
-        if (owner := owners.get(event.data.order_id, event.key)) != event.key
-        and not points.is_guest(owner)
-    }
-
-
 def fold(known: Known, judged: Iterable[Judged], terms: Terms) -> Outcome:
     """The books after these events; Reject names an event that can have no place in them."""
-    out = Outcome(Wallet.open(known.accounts.values(), known.lots))
+    wallet = Wallet.open(known.accounts.values(), known.lots)
+    out = Outcome(wallet, ladder=Ladder.open(known.roster))
     for event, verdict in judged:
         order: OrderSnapshot = event.data
         before = out.orders.get(order.order_id) or known.orders.get(order.order_id)
@@ -145,13 +131,16 @@ def fold(known: Known, judged: Iterable[Judged], terms: Terms) -> Outcome:
         # What was due before this happened came first, whatever the job has come to.
         while before and account and before.activates_at and before.activates_at <= event.time:
             before = mature(before, account, terms, out)
-        lines = _lines_of(event, before, terms, out) if verdict == "earns" else {}
         booked = before.lines if before else {}
+        case = _case(event, owner, booked, known=known, terms=terms, out=out)
+        lines = _lines_of(case, earns=verdict == "earns")
         earned_in = before.earned_in if before else None
         if moves := {kind: p for kind, p in differences(booked, lines).items() if p}:
             assert account, "who earns has an account"
             deed = Deed(ORDER, order.order_id, order.revision, event, order.store)
-            earned_in = _post(moves, deed, account, terms=terms, out=out, earned_in=earned_in)
+            found = out.decided.decisions.get(order.order_id) or case.before
+            rule = found.rule if found else BASE
+            earned_in = _post(moves, deed, account, terms, out, earned_in=earned_in, rule=rule)
         out.orders[order.order_id] = OrderState(
             order.order_id,
             owner,
@@ -163,26 +152,66 @@ def fold(known: Known, judged: Iterable[Judged], terms: Terms) -> Outcome:
             lines,
             earned_in,
             next_due(lines),
+            _count(case, before, lines, account, out),
         )
     return out
 
 
-def _lines_of(
-    event: Event, before: OrderState | None, terms: Terms, out: Outcome
-) -> dict[str, LineState]:
-    """What should be booked of the order; a new award is kept with its inputs."""
-    order: OrderSnapshot = event.data
-    booked = before.lines if before else {}
-    base_currency = terms.stores.base_currency
-    bases = points.bases_of(order, base_currency)
-    # The award stands while what it was made on stands: it is decided once.
-    if {line_id: line.basis_minor for line_id, line in booked.items()} == bases:
-        awarded = {line_id: line.awarded for line_id, line in booked.items()}
+def _count(
+    case: Case,
+    before: OrderState | None,
+    lines: Mapping[str, LineState],
+    account: Account | None,
+    out: Outcome,
+) -> Counted | None:
+    """What the order counts for its buyer's tier, from this event on."""
+    counts = before.counted if before else None
+    if account is None or (counts is None and not lines):
+        return counts
+    zone = case.stores.get(case.order.store).tz
+    day = counts.day if counts else contributions.day_of(case.event, case.placed_at, zone)
+    counted = Counted(day, contributions.bucket_of(case.event, lines))
+    for change in contributions.changes(counts, counted, account, case.event):
+        out.ladder.count(change)
+    return counted
+
+
+def _case(
+    event: Event,
+    owner: str,
+    booked: Mapping[str, LineState],
+    *,
+    known: Known,
+    terms: Terms,
+    out: Outcome,
+) -> Case:
+    order_id = event.data.order_id
+    before = out.decided.decisions.get(order_id) or known.evidence.decided.get(order_id)
+    return Case(
+        event,
+        owner,
+        booked,
+        before,
+        known.evidence,
+        terms.book,
+        terms.stores,
+        out.decided,
+        out.ladder,
+    )
+
+
+def _lines_of(case: Case, *, earns: bool) -> dict[str, LineState]:
+    """What should be booked of the order."""
+    lines: dict[str, LineState] = {}
+    if earns:
+        bases = points.bases_of(case.order, case.stores.base_currency)
+        awarded = decisions.decide(case, bases)
+        activation = programme_at(case.book, case.event.time).activation
+        lines = targets(case.event, bases, awarded, case.booked, activation)
     else:
-        awarded = points.award(bases, base_currency, BASE)
-        out.awards.extend(_snapshots(order, base_currency, bases, awarded))
-    activation = programme_at(terms.book, event.time).activation
-    return targets(event, bases, awarded, booked, activation)
+        decisions.notice(case)
+    decisions.count(case, lines)
+    return lines
 
 
 def _owner(
@@ -210,7 +239,7 @@ def mature(state: OrderState, account: Account, terms: Terms, out: Outcome) -> O
     cause = ledger.cause_of(SOURCE, f"{state.order_id}@{int(due.timestamp())}", due)
     deed = Deed(ORDER, state.order_id, -int(due.timestamp()), cause, state.store)
     moves = differences(state.lines, after)
-    _post(moves, deed, account, terms=terms, out=out, earned_in=state.earned_in)
+    _post(moves, deed, account, terms, out, earned_in=state.earned_in)
     return replace(state, lines=after, activates_at=next_due(after))
 
 
@@ -218,10 +247,11 @@ def _post(
     moves: Mapping[JournalKind, list[Posting]],
     deed: Deed,
     account: Account,
-    *,
     terms: Terms,
     out: Outcome,
+    *,
     earned_in: UUID | None,
+    rule: RuleName = BASE,
 ) -> UUID | None:
     """Book what there is to move; the journal in which the order earned last."""
     at, store = deed.cause.time, terms.stores.get(deed.store)
@@ -242,33 +272,6 @@ def _post(
             case _:
                 journal = wallet.book(own, deed, kind, postings)
                 earned_in = journal.id
-        told = announcements.announce(journal, wallet.accounts[own], BASE, earned_in, reversal)
+        told = announcements.announce(journal, wallet.accounts[own], rule, earned_in, reversal)
         wallet.facts.append(told)
     return earned_in
-
-
-def _snapshots(
-    order: OrderSnapshot, base_currency: str, bases: Mapping[str, int], awarded: Mapping[str, int]
-) -> Sequence[AwardSnapshot]:
-    """The decisions that this revision took: one for each line that may earn."""
-    inputs = {
-        "currency": order.currency,
-        "total_minor": order.total_minor,
-        "base_currency": base_currency,
-        "base_total_minor": order.base_total_minor,
-        "order_basis_minor": sum(bases.values()),
-        "order_points": sum(awarded.values()),
-        "points_per_unit": BASE.points_per_unit,
-    }
-    return [
-        AwardSnapshot(
-            order_id=order.order_id,
-            line_id=line_id,
-            revision=order.revision,
-            rule=BASE,
-            basis_minor=basis_minor,
-            points=awarded[line_id],
-            inputs=inputs,
-        )
-        for line_id, basis_minor in bases.items()
-    ]

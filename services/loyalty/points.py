@@ -1,10 +1,6 @@
-"""What an order line earns, and what of it remains. Pure: a function of one snapshot.
+"""Whether an order earns, and what of a line's points remains. Pure: of one snapshot.
 
-Earning. The base rule gives one point for each full unit (1.00) of the base currency in the
-total of an order's product lines, after discounts. Each line is rounded once, and not alone:
-lines are added up in the order of their ids, and a line earns the full units that its own
-total completes. So the lines sum to the order's points to the point, however they stand, and
-two lines of 0.50 earn one.
+How many points is `awarding.py`'s.
 
 Taking back. A line keeps its points less the larger of two shares, rounded down: pieces
 cancelled or returned of pieces ordered, and money refunded of the line's total. Both are
@@ -17,12 +13,9 @@ never from what was seen before, so that a lost or late event changes nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from services.loyalty.ledger import POINTS_MAX
-from shared.errors import Reject
 from shared.events.orders import Line, OrderSnapshot
 from shared.stores import Stores
 
@@ -45,17 +38,15 @@ BEFORE_ARRIVAL_TYPES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class RuleName(NamedTuple):
     """One version of an earning rule; it never changes once it has awarded."""
 
     id: str
     version: int
-    points_per_unit: int
-    """For each full unit of the base currency."""
 
 
-BASE = Rule("base", 1, 1)
+BASE = RuleName("base", 1)
+"""The rule that holds as long as the store has laid down none."""
 
 
 def is_guest(customer_id: str) -> bool:
@@ -94,7 +85,17 @@ def apportion(total: int, weights: Mapping[str, int]) -> dict[str, int]:
         return dict.fromkeys(weights, 0)
     names = sorted(weights)
     running = accumulate(weights[name] for name in names)
-    return _steps(names, (total * mark // whole for mark in running))
+    return steps(names, (total * mark // whole for mark in running))
+
+
+def steps(names: Iterable[str], marks: Iterable[int]) -> dict[str, int]:
+    """The differences of a running sum: they sum to its last mark."""
+    before = 0
+    found: dict[str, int] = {}
+    for name, mark in zip(names, marks, strict=True):
+        found[name] = mark - before
+        before = mark
+    return found
 
 
 def bases_of(order: OrderSnapshot, base_currency: str) -> dict[str, int]:
@@ -111,31 +112,6 @@ def bases_of(order: OrderSnapshot, base_currency: str) -> dict[str, int]:
         for line in order.lines
         if line.kind == "product" and line.quantity
     }
-
-
-def award(bases: Mapping[str, int], base_currency: str, rule: Rule = BASE) -> dict[str, int]:
-    """What each line earns. A line below zero, a discount, lowers all others in proportion."""
-    names = sorted(bases)
-    gains = [max(0, bases[name]) for name in names]
-    basis_minor = max(0, sum(bases.values()))
-    part_minor = max(1, sum(gains)) * 10 ** DIGITS.get(base_currency, 2)
-    shares = _steps(
-        names,
-        (mark * basis_minor // part_minor * rule.points_per_unit for mark in accumulate(gains)),
-    )
-    if sum(shares.values()) > POINTS_MAX:
-        raise Reject(f"the order would earn over {POINTS_MAX} points; check its amounts")
-    return shares
-
-
-def _steps(names: Iterable[str], marks: Iterable[int]) -> dict[str, int]:
-    """The differences of a running sum: they sum to its last mark."""
-    before = 0
-    steps: dict[str, int] = {}
-    for name, mark in zip(names, marks, strict=True):
-        steps[name] = mark - before
-        before = mark
-    return steps
 
 
 def kept(points: int, line: Line) -> int:

@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 
 from services.loyalty.conditions import Names, Part
 from services.loyalty.definitions import Book, Definition
+from services.loyalty.rules import EarningRule
+from services.loyalty.tiers import TierPlan
 from services.loyalty.valuation import FinancePolicy
 
 DEFAULT = "default"
@@ -92,7 +94,9 @@ class Programme(Definition):
         return self
 
 
-KINDS: dict[str, type[Definition]] = {kind.__name__: kind for kind in (Programme, FinancePolicy)}
+KINDS: dict[str, type[Definition]] = {
+    kind.__name__: kind for kind in (Programme, EarningRule, FinancePolicy, TierPlan)
+}
 """Everything that may be laid down, by the name under which it is kept."""
 
 

@@ -98,6 +98,8 @@ async def _lay_down(id_: str, body: Definition, request: Request) -> Response:
 
 
 def _next(id_: str, before: Version[D] | None, body: D, now: datetime) -> Version[D]:
+    if id_ in body.RESERVED:
+        raise Unprocessable(f"{id_} is the name of something built in; choose another id")
     number = before.version + 1 if before else 1
     if number > VERSIONS_MAX:
         raise Unprocessable(f"{id_} has {VERSIONS_MAX} versions; begin another id")

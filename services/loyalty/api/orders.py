@@ -9,14 +9,36 @@ from pydantic import BaseModel
 from services.loyalty.api.views import JournalView
 from services.loyalty.ledger import ORDER
 from services.loyalty.lines import LineState
+from services.loyalty.store import decisions as decision_store
 from services.loyalty.store import journals as journal_store
 from services.loyalty.store import orders as store
+from services.loyalty.store.decisions import Award
 from shared.errors import NotFound
 from shared.http import audit
 from shared.http.auth import ROUTE_CHECKS, needs
 from shared.http.context import Ctx
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"])
+
+
+class AwardView(BaseModel):
+    """What one rule gave a line, of what money (or, a multiplier, of how many base points)."""
+
+    rule_id: str
+    rule_version: int
+    basis: int
+    points: int
+    inputs: dict[str, Any]
+
+    @classmethod
+    def of(cls, award: Award) -> "AwardView":
+        return cls(
+            rule_id=award.rule_id,
+            rule_version=award.rule_version,
+            basis=award.basis_minor,
+            points=award.points,
+            inputs=award.inputs,
+        )
 
 
 class LineView(BaseModel):
@@ -28,22 +50,18 @@ class LineView(BaseModel):
     pending: int
     active: int
     taken_back: int
-    rule_id: str
-    rule_version: int
-    inputs: dict[str, Any]
+    rules: list[AwardView]
 
     @classmethod
-    def of(cls, line: LineState, decision: store.Decision) -> "LineView":
+    def of(cls, line_id: str, line: LineState, awards: list[Award]) -> "LineView":
         return cls(
-            line_id=decision.line_id,
+            line_id=line_id,
             basis_minor=line.basis_minor,
             awarded=line.awarded,
             pending=line.pending,
             active=line.active,
             taken_back=line.awarded - line.pending - line.active,
-            rule_id=decision.rule_id,
-            rule_version=decision.rule_version,
-            inputs=decision.inputs,
+            rules=[AwardView.of(award) for award in awards if award.rule_id],
         )
 
 
@@ -71,7 +89,7 @@ async def get_order(order_id: str, context: Ctx, request: Request) -> OrderView:
         state = (await store.load(conn, [order_id])).get(order_id)
         if state is None:
             raise NotFound("no order of this id has been seen")
-        decisions = await store.list_decisions(conn, order_id)
+        awards = await decision_store.list_awards(conn, order_id)
         entries = await journal_store.list_of_document(conn, ORDER, order_id)
     audit.read(request.scope, state.customer_id)
     return OrderView(
@@ -85,7 +103,8 @@ async def get_order(order_id: str, context: Ctx, request: Request) -> OrderView:
         pending=sum(line.pending for line in state.lines.values()),
         active=sum(line.active for line in state.lines.values()),
         lines=[
-            LineView.of(line, decisions[line_id]) for line_id, line in sorted(state.lines.items())
+            LineView.of(line_id, line, awards.get(line_id, []))
+            for line_id, line in sorted(state.lines.items())
         ],
         journals=[JournalView.of(entry) for entry in entries],
     )

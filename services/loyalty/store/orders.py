@@ -1,21 +1,22 @@
-"""What each order has booked, and the awards behind it."""
+"""What each order has booked."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.loyalty.contributions import Counted
 from services.loyalty.lines import LineState
-from services.loyalty.orders import AwardSnapshot, OrderState
+from services.loyalty.orders import OrderState
+from services.loyalty.tiers import Bucket
 from shared import db
 
 LOAD_ORDERS = text("""
     SELECT order_id, customer_id, revision, type, event_time, store, verdict, lines, earned_in,
-        activates_at
+        activates_at, counted
     FROM order_state
     WHERE order_id = ANY(CAST(:order_ids AS text[]))
 """)
@@ -29,16 +30,17 @@ SAVE_ORDERS = text("""
     UPDATE order_state
     SET customer_id = new.customer_id, revision = new.revision, type = new.type,
         event_time = new.event_time, store = new.store, verdict = new.verdict,
-        lines = new.lines, earned_in = new.earned_in, activates_at = new.activates_at
+        lines = new.lines, earned_in = new.earned_in, activates_at = new.activates_at,
+        counted = new.counted
     FROM unnest(
         CAST(:order_id AS text[]), CAST(:customer_id AS text[]), CAST(:revision AS bigint[]),
         CAST(:type AS text[]), CAST(:event_time AS timestamptz[]), CAST(:store AS text[]),
         CAST(:verdict AS text[]), CAST(:lines AS jsonb[]), CAST(:earned_in AS uuid[]),
-        CAST(:activates_at AS timestamptz[]), CAST(:revision_before AS bigint[]),
-        CAST(:activates_before AS timestamptz[])
+        CAST(:activates_at AS timestamptz[]), CAST(:counted AS jsonb[]),
+        CAST(:revision_before AS bigint[]), CAST(:activates_before AS timestamptz[])
     ) AS new (
         order_id, customer_id, revision, type, event_time, store, verdict, lines, earned_in,
-        activates_at, revision_before, activates_before
+        activates_at, counted, revision_before, activates_before
     )
     WHERE order_state.order_id = new.order_id AND order_state.revision = new.revision_before
         AND order_state.activates_at IS NOT DISTINCT FROM new.activates_before
@@ -54,43 +56,17 @@ ORDER_STATE = (
     "lines",
     "earned_in",
     "activates_at",
+    "counted",
 )
 MOVED = (*ORDER_STATE, "revision_before", "activates_before")
-AWARD_SNAPSHOT = (
-    "order_id",
-    "revision",
-    "line_id",
-    "rule_id",
-    "rule_version",
-    "basis_minor",
-    "points",
-    "inputs",
-)
 FORGET_CUSTOMERS = text("""
     UPDATE order_state SET customer_id = NULL, verdict = 'erased', activates_at = NULL
     WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
-""")
-# The decision in force is the latest on the line.
-LIST_AWARDS = text("""
-    SELECT DISTINCT ON (line_id) line_id, rule_id, rule_version, inputs
-    FROM award_snapshot
-    WHERE order_id = :order_id
-    ORDER BY line_id, revision DESC
 """)
 
 
 class OrderMoved(Exception):
     """Another partition brought a revision of an order while this batch was in hand."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Which rule decided on a line, and on what."""
-
-    line_id: str
-    rule_id: str
-    rule_version: int
-    inputs: dict[str, Any]
 
 
 async def load(conn: AsyncConnection, order_ids: Collection[str]) -> dict[str, OrderState]:
@@ -108,6 +84,7 @@ async def load(conn: AsyncConnection, order_ids: Collection[str]) -> dict[str, O
             lines=_lines(row[7]),
             earned_in=row[8],
             activates_at=row[9],
+            counted=_counted(row[10]),
         )
         for row in rows
     }
@@ -138,36 +115,6 @@ async def list_due(conn: AsyncConnection, now: datetime, orders_max: int) -> lis
     return list(rows.scalars())
 
 
-async def keep_awards(conn: AsyncConnection, awards: Collection[AwardSnapshot]) -> None:
-    """Append decisions. The lines of one order share their inputs, written out once."""
-    if not awards:
-        return
-    inputs = {id(award.inputs): to_json(award.inputs).decode() for award in awards}
-    rows = [
-        (
-            award.order_id,
-            award.revision,
-            award.line_id,
-            award.rule.id,
-            award.rule.version,
-            award.basis_minor,
-            award.points,
-            inputs[id(award.inputs)],
-        )
-        for award in awards
-    ]
-    await db.copy_rows(conn, "award_snapshot", AWARD_SNAPSHOT, rows)
-
-
-async def list_decisions(conn: AsyncConnection, order_id: str) -> dict[str, Decision]:
-    """The decision in force on each line of an order."""
-    rows = await conn.execute(LIST_AWARDS, {"order_id": order_id})
-    return {
-        line_id: Decision(line_id, rule_id, rule_version, inputs)
-        for line_id, rule_id, rule_version, inputs in rows
-    }
-
-
 async def forget(conn: AsyncConnection, customer_ids: Collection[str]) -> int:
     """Take the customers' names from their orders; how many there were."""
     done = await conn.execute(FORGET_CUSTOMERS, {"customer_ids": sorted(customer_ids)})
@@ -187,8 +134,13 @@ def _row(state: OrderState) -> tuple[Any, ...]:
         to_json(state.lines).decode(),
         state.earned_in,
         state.activates_at,
+        to_json([state.counted.day, *state.counted.bucket]).decode() if state.counted else None,
     )
 
 
 def _lines(booked: dict[str, list[int]]) -> dict[str, LineState]:
     return {line_id: LineState(*line) for line_id, line in booked.items()}
+
+
+def _counted(kept: list[Any] | None) -> Counted | None:
+    return Counted(date.fromisoformat(kept[0]), Bucket(*kept[1:])) if kept else None

@@ -9,9 +9,30 @@ orders       what each order has booked, and the awards behind it
 lots         dated points
 reservations points set aside for checkouts
 definitions  what the store has laid down: the programme, rules, offers, rewards
+rules        what earning rules decide on, what they decided, caps and budgets
+tiers        what counts for a tier, who has which, and why
 """
 
-from services.loyalty.tables import closings, definitions, ledger, lots, orders, reservations
+from services.loyalty.tables import (
+    closings,
+    definitions,
+    ledger,
+    lots,
+    orders,
+    reservations,
+    rules,
+    tiers,
+)
 from services.loyalty.tables.metadata import METADATA
 
-__all__ = ["METADATA", "closings", "definitions", "ledger", "lots", "orders", "reservations"]
+__all__ = [
+    "METADATA",
+    "closings",
+    "definitions",
+    "ledger",
+    "lots",
+    "orders",
+    "reservations",
+    "rules",
+    "tiers",
+]

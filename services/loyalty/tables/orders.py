@@ -36,6 +36,7 @@ ORDER_STATE = Table(
     Column("earned_in", Uuid),
     Column("lines", JSONB, nullable=False),
     Column("activates_at", DateTime(timezone=True)),
+    Column("counted", JSONB),  # [day, spend_minor, orders, points]: what it counts for a tier
     # No index on what changes with each revision: such an update would rewrite every index.
     Index("order_state_customer", "customer_id"),
     Index("order_state_due", "activates_at", postgresql_where=text("activates_at IS NOT NULL")),

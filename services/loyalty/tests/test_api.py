@@ -69,8 +69,9 @@ async def test_an_order_tells_what_each_line_earned_and_by_which_rule(door, ask)
     first, second = told["lines"]
     assert (first["awarded"], first["active"], first["taken_back"]) == (10, 5, 5)
     assert (second["awarded"], second["active"], second["taken_back"]) == (5, 5, 0)
-    assert (first["rule_id"], first["rule_version"], first["basis_minor"]) == ("base", 1, 1000)
-    assert first["inputs"]["order_basis_minor"] == 1500
+    [rule] = first["rules"]
+    assert (rule["rule_id"], rule["rule_version"], rule["basis"]) == ("base", 1, 1000)
+    assert rule["inputs"]["order_basis_minor"] == 1500
     assert [journal["kind"] for journal in told["journals"]] == ["earn", "activate", "reverse"]
     assert (told["verdict"], told["last_type"]) == ("earns", "order.returned")
 

@@ -22,7 +22,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from services.loyalty import points, timers
+from services.loyalty import carts, points, timers
+from services.loyalty.awarding import award
+from services.loyalty.caps import Used
+from services.loyalty.cart import Shopper
+from services.loyalty.definitions import Book
+from services.loyalty.rules import rulebook_at
 from services.loyalty.tests.conftest import STORES
 from services.loyalty.tests.shop import NOON, STEPS, Order, line, step
 from shared.clock import Clock
@@ -186,7 +191,8 @@ class Machine(RuleBasedStateMachine):
             return 0
         if points.is_void(event.type, event.data.lines):
             return 0
-        awarded = points.award(points.bases_of(event.data, "EUR"), "EUR")
+        cart = carts.of_order(event.data, event.time, STORES, {})
+        awarded = award(cart, Shopper("ada"), rulebook_at(Book(), NOON, "EUR"), Used()).lines
         lines = {each.line_id: each for each in event.data.lines}
         return sum(points.kept(gain, lines[id_]) for id_, gain in awarded.items())
 

@@ -4,18 +4,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.loyalty import points
+from services.loyalty import carts, points
+from services.loyalty.awarding import award
+from services.loyalty.caps import Used
+from services.loyalty.cart import Shopper
+from services.loyalty.definitions import Book
+from services.loyalty.rules import rulebook_at
 from services.loyalty.tests.conftest import STORES
-from services.loyalty.tests.shop import Order, line
+from services.loyalty.tests.shop import NOON, Order, line
 from shared.errors import Reject
 from shared.events.orders import Tender
+from shared.stores import Stores
 
 FAST = settings(derandomize=True, deadline=None, max_examples=300)
 
 
 def awarded(*lines, base="EUR", **more):
     order = Order(lines=lines, more=more).event("order.paid", 1).data
-    return points.award(points.bases_of(order, base), base)
+    cart = carts.of_order(order, NOON, Stores(base), {})
+    return award(cart, Shopper("ada"), rulebook_at(Book(), NOON, base), Used()).lines
 
 
 def test_an_order_earns_one_point_for_each_full_unit_of_its_product_lines():

@@ -6,14 +6,19 @@ from services.loyalty.__main__ import SERVICE
 from services.loyalty.store import (
     books,
     closings,
+    decisions,
     definitions,
     hot,
     journals,
     lots,
     members,
     orders,
+    products,
     reservations,
     seals,
+    shoppers,
+    standings,
+    tier_history,
     trail,
 )
 from services.loyalty.store import statements as sums
@@ -22,8 +27,10 @@ from shared.testing_sql import plans, statements, walks
 
 STATEMENTS = statements(closings, definitions, journals, lots, members, orders, reservations)
 STATEMENTS |= statements(seals, trail)
+STATEMENTS |= statements(decisions, products, shoppers, standings, tier_history)
 STATEMENTS |= {
     "hot.GET_BALANCE": text(hot.GET_BALANCE),
+    "standings.LOAD": text(standings.LOAD),
     "hot.GET_OWN_BALANCE": text(hot.GET_OWN_BALANCE),
 }
 # The first entries of an index, and no more.
