@@ -3,7 +3,8 @@
 Breakage is counted on by the redemption curve of the last closed month; without one, on none.
 """
 
-from datetime import date, datetime, time
+from collections.abc import Mapping
+from datetime import date, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -77,18 +78,21 @@ class Expiry(BaseModel):
 
 
 class Cost(BaseModel):
-    """What a rule or campaign has awarded, before returns, and is expected to cost."""
+    """Points that were given out, before returns, and what they are expected to cost."""
 
-    rule_id: str
+    name: str
     points: int
     minor_expected: int
 
 
 class Costs(BaseModel):
-    """Of the awards that were decided on some days, by when they were booked."""
+    """Of some days, the last one left out."""
 
     basis: Basis
     rules: list[Cost]
+    """By rule or campaign: what was decided on these days, and still is in force."""
+    tiers: list[Cost]
+    """By the tier of the member at the time of the order: what was earned, by accounting date."""
 
 
 @router.get("/liability", openapi_extra=SUMS)
@@ -135,16 +139,14 @@ async def get_forecast(context: Ctx) -> Expiry:
 
 @router.get("/costs", openapi_extra=SUMS)
 async def get_costs(context: Ctx, since: Annotated[Day, Query(alias="from")], until: Day) -> Costs:
-    """What each rule has awarded on these days, and is expected to cost."""
+    """What each rule and tier was given on these days, and is expected to cost."""
     if until <= since:
         raise Unprocessable("until: give a day after `from`; it is the first that is left out")
     basis, known = await _basis(context)
     zone = accounting.calendar(context.stores, None).zone
-    first, end = (datetime.combine(day, time(0), zone) for day in (since, until))
-    points = await statements.sum_awards(context.hot, first, end)
-    minor = finance.costs(points, known, basis.value.of_one)
-    rules = [Cost(rule_id=id_, points=points[id_], minor_expected=minor[id_]) for id_ in minor]
-    return Costs(basis=basis, rules=rules)
+    found = await statements.sum_awards(context.hot, since, until, zone)
+    rules, tiers = (_costs(points, known, basis) for points in (found.by_rule, found.by_tier))
+    return Costs(basis=basis, rules=rules, tiers=tiers)
 
 
 async def _basis(context: Context) -> tuple[Basis, Curve | None]:
@@ -167,6 +169,11 @@ async def _experience(conn: AsyncConnection) -> tuple[str | None, Curve | None]:
     if draft is None or draft.statement.curve is None:
         return None, None
     return draft.statement.month, draft.statement.curve.curve()
+
+
+def _costs(points: Mapping[str, int], known: Curve | None, basis: Basis) -> list[Cost]:
+    minor = finance.costs(points, known, basis.value.of_one)
+    return [Cost(name=name, points=points[name], minor_expected=minor[name]) for name in minor]
 
 
 def _owed(key: Key, points: int, month: date, known: Curve | None, basis: Basis) -> Owed:

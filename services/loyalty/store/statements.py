@@ -7,7 +7,7 @@ finance, not for pages.
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time, tzinfo
 
 import asyncpg
 
@@ -54,16 +54,25 @@ SUM_EXPIRING = """
     GROUP BY 1, 2
     ORDER BY 1, 2
 """
-# The decision in force on a line is the latest.
+# The decision in force on an order is the latest.
 SUM_AWARDS = """
     SELECT rule_id, sum(points)::bigint
     FROM (
         SELECT rule_id, points, decided_at,
-            rank() OVER (PARTITION BY order_id, line_id ORDER BY revision DESC) AS newest
+            rank() OVER (PARTITION BY order_id ORDER BY revision DESC) AS newest
         FROM award_snapshot
     ) AS decision
     WHERE newest = 1 AND decided_at >= $1 AND decided_at < $2
     GROUP BY rule_id
+"""
+# Points given out, by the tier in which the order was decided.
+SUM_TIERS = """
+    SELECT coalesce(shopper ->> 'tier', ''), sum(points)::bigint
+    FROM journal
+    JOIN posting ON posting.journal_id = journal.id
+    LEFT JOIN order_decision ON source = 'order' AND order_id = document
+    WHERE accounting_date >= $1 AND accounting_date < $2 AND debit = 11
+    GROUP BY 1
 """
 
 
@@ -89,6 +98,14 @@ class Outstanding:
     lots: Sequence[tuple[str, date | None, int]]
     pending: int
     owed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Awards:
+    """Points by what gave them, and by the tier of who got them."""
+
+    by_rule: dict[str, int]
+    by_tier: dict[str, int]
 
 
 async def sum_month(
@@ -118,10 +135,13 @@ async def sum_expiring(pool: asyncpg.Pool, zone: str) -> list[Expiring]:
     return [Expiring(*row) for row in rows]
 
 
-async def sum_awards(pool: asyncpg.Pool, since: datetime, until: datetime) -> dict[str, int]:
-    """The points that each rule has awarded."""
+async def sum_awards(pool: asyncpg.Pool, since: date, until: date, zone: tzinfo) -> Awards:
+    """The points given out from the day `since` until before `until`."""
+    first, end = (datetime.combine(day, time(0), zone) for day in (since, until))
     async with _snapshot(pool) as conn:
-        return dict(await conn.fetch(SUM_AWARDS, since, until, timeout=TIMEOUT_S))
+        rules = await conn.fetch(SUM_AWARDS, first, end, timeout=TIMEOUT_S)
+        tiers = await conn.fetch(SUM_TIERS, since, until, timeout=TIMEOUT_S)
+    return Awards(dict(rules), dict(tiers))
 
 
 @asynccontextmanager

@@ -174,14 +174,19 @@ async def test_the_forecast_tells_what_expires_month_by_month(door):
     assert [m["minor_expected"] for m in found["months"]] == [10, 10]
 
 
-async def test_what_each_rule_awarded_is_told_with_its_expected_cost(door):
+async def test_what_each_rule_and_tier_was_given_is_told_with_its_expected_cost(door):
     await lay_down(door, value={"minor": 50, "per_points": 100})
+    plan = {"starts_at": "2000-01-01T00:00:00Z", "tiers": [{"code": "basic", "threshold": 0}]}
+    async with door.client("loyalty:admin") as http:
+        headers = {"Idempotency-Key": "plan"}
+        done = await http.put("/v1/tier-plans/default", json=plan, headers=headers)
+        assert done.status_code == 200, done.text
     order = Order("o1", lines=(line("1", 1000), line("2", 500)))
     await door.give(*order.life())
-    dearer = order.every(total_minor=2000).event("order.changed", 5)
-    await door.give(dearer)
+    dearer = order.every(total_minor=2000, shipped=1, delivered=1)
+    await door.give(dearer.event("order.changed", 5))
 
-    path = "/v1/ledger/costs"
-    found = await look(door, path, **{"from": "2000-01-01", "until": "2100-01-01"})
+    found = await look(door, "/v1/ledger/costs", **{"from": "2000-01-01", "until": "2100-01-01"})
 
-    assert found["rules"] == [{"rule_id": "base", "points": 40, "minor_expected": 20}]
+    assert found["rules"] == [{"name": "base", "points": 40, "minor_expected": 20}]
+    assert found["tiers"] == [{"name": "basic", "points": 40, "minor_expected": 20}]

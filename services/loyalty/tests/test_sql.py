@@ -52,7 +52,8 @@ BOOKS = {
 }
 # Sums over a month read the month.
 MONTHLY = {
-    name: text(getattr(sums, name).replace(":", r"\:")) for name in ("SUM_FLOWS", "COUNT_JOURNALS")
+    name: text(getattr(sums, name).replace(":", r"\:"))
+    for name in ("SUM_FLOWS", "SUM_TIERS", "COUNT_JOURNALS")
 }
 
 
