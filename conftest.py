@@ -61,19 +61,22 @@ async def make_database(infra: Infra) -> AsyncIterator[MakeDatabase]:
 
 @pytest.fixture(scope="session")
 def make_template(infra: Infra) -> Callable[..., ServiceDatabase]:
-    """`make_template("profile", migrate)`: a database made once in the session, to copy from.
+    """`make_template("profile", migrate)`: a database made once in the session, to copy from, or
+    to be emptied for each test. `which` sets several of one service apart.
 
-    `migrate(database)` is called once for each service, and must leave no connection open.
+    `migrate(database)` is called once for each, and must leave no connection open.
     """
-    made: dict[str, ServiceDatabase] = {}
+    made: dict[tuple[str, int], ServiceDatabase] = {}
 
-    def make(service: str, migrate: Callable[[ServiceDatabase], Any]) -> ServiceDatabase:
-        if service not in made:
+    def make(
+        service: str, migrate: Callable[[ServiceDatabase], Any], which: int = 0
+    ) -> ServiceDatabase:
+        if (service, which) not in made:
             name = f"template_{service}_{secrets.token_hex(4)}"
             database = asyncio.run(create_service_database(infra.postgres, service, name=name))
             migrate(database)
-            made[service] = database
-        return made[service]
+            made[service, which] = database
+        return made[service, which]
 
     return make
 

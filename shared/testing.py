@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 from aiokafka import TopicPartition
 from sqlalchemy import text
@@ -37,6 +38,11 @@ from shared.world import World
 PARTITIONS = 4
 SECRET = b"the tests' own erasure secret, 32 bytes and more"
 
+LIST_TABLES = """
+    SELECT relname FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+        AND NOT relispartition AND relname <> 'alembic_version'
+"""
 TAKE_OUTBOX = text("""
     WITH taken AS (DELETE FROM outbox RETURNING *) SELECT * FROM taken ORDER BY seq
 """)
@@ -74,7 +80,6 @@ class Door:
         self.world = world
         self.engine = engine
         self.log = Log()
-        self._keys: list[dict[str, Any]] = []
         self.batches = Batches(engine, service.handler, world)
 
     async def give(self, *events: Event) -> None:
@@ -122,9 +127,10 @@ class Door:
         """The service's API, called with a server key of these scopes (default: admin)."""
         settings = self.world.settings
         token, line = new_key(scopes=list(scopes) or ["admin"])
-        assert settings.keys_file is not None
-        self._keys.append(line.model_dump(mode="json"))  # beside those of clients made before
-        settings.keys_file.write_text(json.dumps({"keys": self._keys}))
+        file = settings.keys_file
+        assert file is not None
+        before = json.loads(file.read_text())["keys"] if file.exists() else []  # other clients'
+        file.write_text(json.dumps({"keys": [*before, line.model_dump(mode="json")]}))
         hot = await db.hot_pool(settings)
         context = Context(
             settings=settings,
@@ -146,6 +152,19 @@ class Door:
                 headers={"Authorization": f"Bearer {token}"},
             )
         await hot.close()
+
+
+async def empty(owner_url: str) -> None:
+    """Take every row out of a service's database: faster than a copy of an empty one."""
+    owner = await asyncpg.connect(owner_url)
+    try:
+        tables = [row[0] for row in await owner.fetch(LIST_TABLES)]
+        looks = (f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in tables)  # noqa: S608
+        filled = [row[0] for row in await owner.fetch(" UNION ALL ".join(looks))]
+        if filled:
+            await owner.execute(f"TRUNCATE {', '.join(filled)}")
+    finally:
+        await owner.close()
 
 
 def migrator(service: Service, folder: Path) -> Callable[[Any], None]:

@@ -5,9 +5,18 @@ from typing import Annotated
 
 import typer
 
-from services.loyalty import closing_cli, handlers, sealing, tables, tiering, timers
+from services.loyalty import (
+    celebrating,
+    closing_cli,
+    handlers,
+    sealing,
+    tables,
+    tiering,
+    timers,
+)
 from services.loyalty.api import (
     accounts,
+    actions,
     audit_trail,
     back_tests,
     closings,
@@ -33,6 +42,7 @@ SERVICE = Service(
     handler=Handler(handlers.TOPICS, handlers.handle, handlers.erase, quarantine=True),
     routers=(
         accounts.router,
+        actions.router,
         audit_trail.router,
         back_tests.router,
         closings.router,
@@ -52,7 +62,7 @@ SERVICE = Service(
     caused=journals.caused,
     metadata=tables.METADATA,
     migrations=Path(__file__).parent / "migrations",
-    jobs=(sealing.SEAL, tiering.JOB, *timers.JOBS),
+    jobs=(sealing.SEAL, tiering.JOB, *timers.JOBS, celebrating.CELEBRATE),
 )
 app = commands(SERVICE)
 app.command("verify-ledger")(sealing.verify)

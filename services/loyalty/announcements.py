@@ -59,6 +59,13 @@ def announce(
             raise AssertionError(f"no order books {journal.kind}")
 
 
+def earned(journal: Journal, account: Account, kind: str) -> Event:
+    """Points for something else than an order, spendable at once."""
+    fact = PointsEarned(**common_of(journal, account), pending=False, reason=kind)
+    name = f"points/{journal.document}"
+    return codec.follow(journal.cause, name, "points.earned", fact, source=SOURCE)
+
+
 def expired(journal: Journal, account: Account) -> Event:
     """Points were not spent in time."""
     common = common_of(journal, account)

@@ -10,10 +10,11 @@ from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import booking, deciding, following, orders, redeeming, tiering
+from services.loyalty import acting, booking, deciding, following, orders, redeeming, tiering
 from services.loyalty.ledger import ORDER
 from services.loyalty.orders import Judged, Known, Terms
 from services.loyalty.programme import programme_at
+from services.loyalty.store import actions as action_store
 from services.loyalty.store import decisions as decision_store
 from services.loyalty.store import definitions, tier_history
 from services.loyalty.store import lots as lot_store
@@ -22,13 +23,16 @@ from services.loyalty.store import orders as order_store
 from services.loyalty.store import reservations as reservation_store
 from services.loyalty.store import shoppers as shopper_store
 from shared import aliases
-from shared.events import catalog, customers, profiles
+from shared.events import catalog, customers, engagement, feedback, profiles
 from shared.events import orders as shop_orders
 from shared.events.envelope import Event
 from shared.events.profiles import ProfileMerged, ProfileUnmerged
 from shared.world import World
 
-TOPICS = (shop_orders.TOPIC, profiles.TOPIC, catalog.TOPIC, customers.TOPIC)
+TOPICS = (
+    *(shop_orders.TOPIC, profiles.TOPIC, catalog.TOPIC, customers.TOPIC),
+    *(feedback.TOPIC, engagement.TOPIC),
+)
 
 
 async def handle(conn: AsyncConnection, events: list[Event], world: World) -> None:
@@ -36,11 +40,14 @@ async def handle(conn: AsyncConnection, events: list[Event], world: World) -> No
     await following.follow(conn, events)
     judged = orders.judge(events, world.stores)
     joined = [e for e in events if isinstance(e.data, ProfileMerged | ProfileUnmerged)]
-    if not judged and not joined:
-        return
     terms = Terms(await definitions.book(conn), world.stores)
+    acted = await acting.find(conn, events, terms)
+    if not judged and not joined and not acted:
+        return
     reserved = redeeming.named(judged)
-    others = await redeeming.owners(conn, reserved)
+    actors = {done.customer_id for done in acted}
+    await member_store.add_missing(conn, actors)
+    others = actors | await redeeming.owners(conn, reserved)
     known = await _load(conn, judged, joined, terms, others)
     outcome = orders.fold(known, judged, terms)
     if short := await deciding.lock_budgets(conn, outcome.decided, terms):
@@ -48,6 +55,7 @@ async def handle(conn: AsyncConnection, events: list[Event], world: World) -> No
         known = replace(known, evidence=replace(known.evidence, budgets=short))
         outcome = orders.fold(known, judged, terms)
     await redeeming.follow(conn, reserved, outcome, terms)
+    await acting.follow(conn, acted, outcome.wallet, terms)
     await order_store.save(conn, known.orders, outcome.orders.values())
     await booking.save(conn, outcome.wallet, world.stores)
     await deciding.save(conn, known.evidence, outcome.decided)
@@ -96,6 +104,7 @@ async def erase(conn: AsyncConnection, customer_ids: Collection[str]) -> dict[st
     await member_store.lock(conn, customer_ids)
     return {
         **shoppers,
+        **await action_store.forget(conn, customer_ids),
         "order_decision": await decision_store.forget(conn, customer_ids),
         "reservation": await reservation_store.forget(conn, customer_ids),
         "order_state": await order_store.forget(conn, customer_ids),

@@ -88,7 +88,7 @@ async def get_balance_as_of(
     the books said at the time. They differ by late events.
     """
     async with context.engine.connect() as conn:
-        members = await _members(conn, request, customer_id)
+        members = await members_of(conn, request, customer_id)
         purse = await store.sum_as_of(conn, members, as_of, by)
     if purse is None:
         raise NotFound(NO_ACCOUNT)
@@ -106,13 +106,13 @@ async def list_history(
     """The journals of all ids of the person, newest first by the time of their events."""
     before = POSITION.decode(cursor) or store.LAST
     async with context.engine.connect() as conn:
-        members = await _members(conn, request, customer_id)
+        members = await members_of(conn, request, customer_id)
         entries = await store.list_of_person(conn, members, before, limit + 1)
     views = [JournalView.of(entry) for entry in entries]
     return paging.page(views, limit, lambda view: POSITION.encode(view.journal_id))
 
 
-async def _members(conn: AsyncConnection, request: Request, customer_id: str) -> Collection[str]:
+async def members_of(conn: AsyncConnection, request: Request, customer_id: str) -> Collection[str]:
     if not _sees_all(request, customer_id):
         return [customer_id]
     return (await aliases.person_of(conn, customer_id)).members

@@ -9,11 +9,13 @@ orders       what each order has booked, and the awards behind it
 lots         dated points
 reservations points set aside for checkouts
 definitions  what the store has laid down: the programme, rules, offers, rewards
+actions      what customers did beside ordering
 rules        what earning rules decide on, what they decided, caps and budgets
 tiers        what counts for a tier, who has which, and why
 """
 
 from services.loyalty.tables import (
+    actions,
     closings,
     definitions,
     ledger,
@@ -27,6 +29,7 @@ from services.loyalty.tables.metadata import METADATA
 
 __all__ = [
     "METADATA",
+    "actions",
     "closings",
     "definitions",
     "ledger",

@@ -41,6 +41,19 @@ SHOPPER_FACT = Table(
     Column("event_time", DateTime(timezone=True), nullable=False),
     Column("event_source", Text, nullable=False),
     Column("event_id", Text, nullable=False),
+    # Whose birthday or anniversary it is, by MM-DD.
+    Index(
+        "shopper_fact_birthday",
+        text("\"right\"(value #>> '{}'::text[], 5)"),
+        "customer_id",
+        postgresql_where=text("name = 'birthday'"),
+    ),
+    Index(
+        "shopper_fact_joined",
+        text("substr(value #>> '{}'::text[], 6, 5)"),
+        "customer_id",
+        postgresql_where=text("name = 'joined'"),
+    ),
 )
 
 # What each id has of something that is counted: paid orders, points by a capped rule and period.

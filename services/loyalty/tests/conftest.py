@@ -1,5 +1,6 @@
-"""Loyalty over a fresh database, in a world with three stores."""
+"""Loyalty over an empty database, in a world with three stores."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,7 +10,8 @@ import pytest
 from services.loyalty.__main__ import SERVICE
 from shared.keys import DEV_ISSUER, dev_jwks
 from shared.stores import Store, Stores
-from shared.testing import Door, migrator, open_door, settings_for
+from shared.testing import Door, empty, migrator, open_door, settings_for
+from stack.databases import ServiceDatabase
 
 STORES = Stores(
     "EUR",
@@ -23,26 +25,28 @@ Ask = Callable[..., Awaitable[Any]]
 
 
 @pytest.fixture(scope="session")
-def template(make_template, tmp_path_factory):
-    return make_template("loyalty", migrator(SERVICE, tmp_path_factory.mktemp("loyalty")))
+def database(make_template, tmp_path_factory) -> Callable[[int], ServiceDatabase]:
+    """Migrated once and emptied for each test: copying it would take longer than most tests."""
+    migrate = migrator(SERVICE, tmp_path_factory.mktemp("loyalty"))
+    return lambda which: make_template("loyalty", migrate, which)
 
 
 @pytest.fixture
-async def door(template, make_database, tmp_path) -> AsyncIterator[Door]:
-    async with open_one(template, make_database, tmp_path) as door:
+async def door(database, tmp_path) -> AsyncIterator[Door]:
+    async with open_one(await asyncio.to_thread(database, 0), tmp_path) as door:
         yield door
 
 
 @pytest.fixture
-async def other_door(template, make_database, tmp_path) -> AsyncIterator[Door]:
+async def other_door(database, tmp_path) -> AsyncIterator[Door]:
     """A second loyalty, to compare with."""
-    async with open_one(template, make_database, tmp_path) as door:
+    async with open_one(await asyncio.to_thread(database, 1), tmp_path) as door:
         yield door
 
 
 @asynccontextmanager
-async def open_one(template, make_database, folder) -> AsyncIterator[Door]:
-    database = await make_database("loyalty", template=template.name)
+async def open_one(database: ServiceDatabase, folder) -> AsyncIterator[Door]:
+    await empty(database.owner_url)
     more = {"jwks": str(dev_jwks(folder)), "jwt_issuer": DEV_ISSUER}
     settings = settings_for(SERVICE, database, folder, **more)
     async with open_door(SERVICE, settings, stores=STORES) as door:

@@ -1,5 +1,6 @@
 """Whatever happens to orders and points, every closed month ties to the ledger."""
 
+import asyncio
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -120,11 +121,11 @@ async def by_the_clock(door, now):
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 async def test_every_closed_month_ties_to_the_ledger_to_the_last_point(
-    template, make_database, tmp_path, lives, deeds
+    database, tmp_path, lives, deeds
 ):
     """Orders live as they may; points are spent, set aside, expire; months are closed meanwhile."""
     events = of_many(lives)
-    async with open_one(template, make_database, tmp_path) as door:
+    async with open_one(await asyncio.to_thread(database, 0), tmp_path) as door:
         await lay_down(door, value={"minor": 2, "per_points": 7})
         async with door.client() as http:
             headers = {"Idempotency-Key": "programme"}

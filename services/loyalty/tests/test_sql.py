@@ -4,6 +4,7 @@ from sqlalchemy import text
 
 from services.loyalty.__main__ import SERVICE
 from services.loyalty.store import (
+    actions,
     books,
     closings,
     decisions,
@@ -27,7 +28,7 @@ from shared.testing_sql import plans, statements, walks
 
 STATEMENTS = statements(closings, definitions, journals, lots, members, orders, reservations)
 STATEMENTS |= statements(seals, trail)
-STATEMENTS |= statements(decisions, products, shoppers, standings, tier_history)
+STATEMENTS |= statements(actions, decisions, products, shoppers, standings, tier_history)
 STATEMENTS |= {
     "hot.GET_BALANCE": text(hot.GET_BALANCE),
     "standings.LOAD": text(standings.LOAD),

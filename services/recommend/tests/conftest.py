@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 
@@ -15,15 +14,10 @@ from shared.clock import Clock
 from shared.events.envelope import Event
 from shared.keys import DEV_ISSUER, dev_jwks, dev_token
 from shared.settings import Settings
-from shared.testing import Door, migrator, open_door, settings_for
+from shared.testing import Door, empty, migrator, open_door, settings_for
 from stack.databases import ServiceDatabase
 
 Ask = Callable[..., Awaitable[Any]]
-LIST_TABLES = """
-    SELECT relname FROM pg_class
-    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
-        AND NOT relispartition AND relname <> 'alembic_version'
-"""
 TABLES = ("product", "offer", "history", "order_seen", "purchase", "popularity")
 
 
@@ -104,12 +98,3 @@ async def wipe(door: Door) -> None:
     await empty(str(door.world.settings.owner_database_url))
     door.log.ends.clear()
     door.log.messages.clear()
-
-
-async def empty(owner_url: str) -> None:
-    owner = await asyncpg.connect(owner_url)
-    try:
-        tables = await owner.fetch(LIST_TABLES)
-        await owner.execute(f"TRUNCATE {', '.join(row[0] for row in tables)}")
-    finally:
-        await owner.close()

@@ -7,7 +7,7 @@ without, and are the opening balance of the first month that is closed.
 from alembic import context, op
 
 revision = "loyalty_0050"
-down_revision = "loyalty_0020"
+down_revision = "loyalty_0080"
 branch_labels = None
 depends_on = None
 
