@@ -5,7 +5,7 @@ import sys
 
 ALL = (
     *("events", "latency", "relay", "get", "workers", "services"),
-    *("loyalty", "redeem", "balance", "checkout", "expiry", "quotes", "bind"),
+    *("loyalty", "redeem", "balance", "checkout", "expiry", "quotes", "bind", "reconciliation"),
 )
 
 if __name__ == "__main__":

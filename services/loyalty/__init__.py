@@ -20,6 +20,7 @@ Owns      journal, posting    the ledger: append-only, also for this service's o
           membership          from joining to leaving; waiting_order: what joining may credit
           binding, card       external ids, card numbers: whom they stand for
           paid_term           paid membership, and term_refund: append-only
+          closing, closing_draft  closed months, and the statements that were prepared: append-only
           definition          what the store lays down, in versions: append-only
           offer_claim         the offers that orders were promised, and whether they count
           offer_budget        what offers with a budget have come to
@@ -53,6 +54,11 @@ Serves    GET /v1/accounts/{customer_id}           balance of the person
           GET, POST /v1/accounts/{id}/subscriptions        paid terms; POST .../refunds
           GET, POST /v1/accounts/{id}/card         card number and code; POST .../by-code at a till
           GET /v1/accounts?type=&issuer=&value=    whom an external id stands for; POST .../bind
+          GET, PUT /v1/finance-policies/{id}       what a point is worth in the accounts
+          POST /v1/closings                        prepare a month; POST .../{month}/approval
+          GET /v1/closings, /v1/closings/{month}   closed months; .../vouchers.csv
+          GET /v1/ledger/journals                  from a figure to its journals and events
+          GET /v1/ledger/liability                 and .../forecast, .../costs
           GET /v1/ledger/seals                     the chain's heads, newest first
           GET /v1/ledger/reconciliation            proof that the books balance
 """

@@ -1,17 +1,32 @@
 """python -m services.loyalty api | worker | migrate | export-ledger | verify-ledger | ..."""
 
 from pathlib import Path
+from typing import Annotated
 
-from services.loyalty import celebrating, handlers, leaving, sealing, tables, tiering, timers
+import typer
+
+from services.loyalty import (
+    celebrating,
+    closing_cli,
+    handlers,
+    leaving,
+    sealing,
+    tables,
+    tiering,
+    timers,
+)
 from services.loyalty.api import (
     accounts,
     actions,
+    audit_trail,
     back_tests,
     bindings,
     cards,
+    closings,
     definitions,
     explanations,
     ledger,
+    liability,
     membership,
     offers,
     orders,
@@ -34,6 +49,7 @@ SERVICE = Service(
     routers=(
         accounts.router,
         actions.router,
+        audit_trail.router,
         back_tests.router,
         bindings.router,
         cards.router,
@@ -45,6 +61,9 @@ SERVICE = Service(
         offers.router,
         offers.OFFERS,
         membership.router,
+        closings.router,
+        definitions.FINANCE_POLICIES,
+        liability.router,
         orders.router,
         quotes.router,
         reservations.router,
@@ -67,6 +86,16 @@ app.command("verify-ledger")(sealing.verify)
 def export_ledger(file: Path) -> None:
     """Write the sealed ledger to FILE, for verify-ledger and for auditors."""
     execute(SERVICE, lambda settings: sealing.export(settings, file))
+
+
+@app.command("close-month")
+def close_month(
+    month: str,
+    by: Annotated[str, typer.Option(help="who does it; two persons close a month")],
+    approve: Annotated[int, typer.Option(help="the draft that another has prepared")] = 0,
+) -> None:
+    """Prepare the statement of MONTH, such as 2026-10; with --approve close it by a draft."""
+    execute(SERVICE, lambda settings: closing_cli.run(settings, month, by, approve))
 
 
 if __name__ == "__main__":

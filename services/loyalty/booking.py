@@ -13,6 +13,7 @@ from services.loyalty import announcements, forfeiting, ledger, membership, rese
 from services.loyalty import wallet as wallets
 from services.loyalty.lots import first_of
 from services.loyalty.reservations import Reservation
+from services.loyalty.store import closings as closing_store
 from services.loyalty.store import few
 from services.loyalty.store import journals as journal_store
 from services.loyalty.store import lots as lot_store
@@ -21,6 +22,7 @@ from services.loyalty.store import membership as membership_store
 from services.loyalty.store import reservations as reservation_store
 from services.loyalty.wallet import Wallet
 from shared import aliases, outbox
+from shared.stores import Stores
 
 ALL = 10**9
 FEW = 20
@@ -91,17 +93,23 @@ async def time_out(conn: AsyncConnection, wallet: Wallet, overdue: Iterable[Rese
     await reservation_store.save(conn, after)
 
 
-async def save(conn: AsyncConnection, wallet: Wallet) -> None:
-    """Balances, lots, journals, and what is told of them; of expiry, whoever came upon it."""
+async def save(conn: AsyncConnection, wallet: Wallet, stores: Stores) -> None:
+    """Balances, lots, journals, and what is told of them; of expiry, whoever came upon it.
+
+    Once it has booked, no month is closed until the transaction ends: lock whom you need before.
+    """
     moved = [wallet.accounts[account_id] for account_id in wallet.moved]
     changed = [wallet.lots[lot_id] for lot_id in wallet.changed]
     if few.are_few(moved, changed, wallet.journals) and wallet.changed <= wallet.known:
         if moved:
-            await few.save(conn, moved, changed, wallet.journals)
+            calendar = await closing_store.hold(conn, stores)
+            await few.save(conn, moved, changed, wallet.journals, calendar)
     else:
         await member_store.save(conn, moved)
         await lot_store.save(conn, changed, wallet.known)
-        await journal_store.append(conn, wallet.journals)
+        if wallet.journals:
+            calendar = await closing_store.hold(conn, stores)
+            await journal_store.append(conn, wallet.journals, calendar)
     expired = [
         announcements.expired(journal, account)
         for journal in wallet.journals

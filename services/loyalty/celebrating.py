@@ -84,7 +84,7 @@ async def _some(
     accounts = await member_store.lock(conn, {done.customer_id for done in dones})
     wallet = Wallet.open(accounts.values())
     await acting.follow(conn, [d for d in dones if d.customer_id in accounts], wallet, terms)
-    await booking.save(conn, wallet)
+    await booking.save(conn, wallet, world.stores)
     return found[-1].customer_id
 
 

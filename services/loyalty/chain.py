@@ -10,7 +10,7 @@ for everything before it, and anybody who kept one can tell later.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -51,16 +51,20 @@ class Verified:
 
 
 def record(journal: Mapping[str, Any], postings: Iterable[Sequence[Any]]) -> Record:
-    """As hashed and exported; a posting: position, account, line, debit, credit, points."""
-    return {name: _plain(value) for name, value in journal.items()} | {
-        "postings": [[_plain(value) for value in posting] for posting in postings]
+    """As hashed and exported; a posting: position, account, line, lot, debit, credit, points.
+
+    What a journal or posting does not have is left out. So one from before a column was
+    there is hashed as it was then, and giving it a value afterwards breaks the chain.
+    """
+    return {name: _plain(value) for name, value in journal.items() if value is not None} | {
+        "postings": [[_plain(v) for v in posting if v is not None] for posting in postings]
     }
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
-    return str(value) if isinstance(value, UUID) else value
+    return str(value) if isinstance(value, (UUID, date)) else value
 
 
 def digest(journal: Record) -> bytes:

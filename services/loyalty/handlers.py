@@ -67,7 +67,7 @@ async def handle(conn: AsyncConnection, events: list[Event], world: World) -> No
     await redeeming.follow(conn, reserved, outcome, terms)
     await acting.follow(conn, acted, outcome.wallet, terms)
     await order_store.save(conn, known.orders, outcome.orders.values())
-    await booking.save(conn, outcome.wallet)
+    await booking.save(conn, outcome.wallet, world.stores)
     await deciding.save(conn, known.evidence, outcome.decided)
     await tiering.save(conn, outcome.ladder)
     await claiming.follow(conn, terms.book, outcome.applied)

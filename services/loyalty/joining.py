@@ -63,7 +63,7 @@ async def join(
     held = await people.hold(conn, customer_id)
     before = await tell(conn, held.members, now)
     if before.standing.state == "left":
-        await leaving.forfeit(conn, customer_id, now)
+        await leaving.forfeit(conn, customer_id, now, stores)
         before = await tell(conn, held.members, now)
         held = await people.hold(conn, customer_id)
     stay = membership.join(before.stays, before.terms, joining, customer_id=customer_id, now=now)
@@ -125,7 +125,7 @@ async def _credit(
     known = Known(anew, held.accounts, (), members, evidence, roster)
     outcome = await deciding.fold(conn, known, judged, terms)
     await order_store.save(conn, states, outcome.orders.values())
-    await booking.save(conn, outcome.wallet)
+    await booking.save(conn, outcome.wallet, stores)
     await deciding.save(conn, evidence, outcome.decided)
     await tiering.save(conn, outcome.ladder)
     await waiting_store.remove(conn, outcome.orders)

@@ -13,6 +13,7 @@ from services.loyalty.store import definitions
 from services.loyalty.store import membership as store
 from services.loyalty.store import waiting as waiting_store
 from shared.jobs import Job
+from shared.stores import Stores
 from shared.world import World
 
 EVERY_S = 10.0
@@ -20,10 +21,10 @@ LEAVERS_MAX = 500
 WAITING_MAX = 5_000
 
 
-async def forfeit(conn: AsyncConnection, customer_id: str, now: datetime) -> None:
+async def forfeit(conn: AsyncConnection, customer_id: str, now: datetime, stores: Stores) -> None:
     """Take what remains of the person's points, if he has left."""
     wallet = await booking.open_person(conn, customer_id, now, wanted=booking.ALL)
-    await booking.save(conn, wallet)
+    await booking.save(conn, wallet, stores)
     # What is pending or reserved may still become active: then he is looked at again.
     if not any(a.pending or a.active or a.reserved for a in wallet.accounts.values()):
         await store.mark_forfeited(conn, wallet.accounts, now)
@@ -38,7 +39,7 @@ async def forfeit_due(engine: AsyncEngine, world: World) -> None:
             due = await store.list_due(conn, now, place, LEAVERS_MAX)
         for each in due:
             async with engine.begin() as conn:
-                await forfeit(conn, each.customer_id, now)
+                await forfeit(conn, each.customer_id, now, world.stores)
         if len(due) < LEAVERS_MAX:
             return
         place = (due[-1].leaves_at, due[-1].account_id)

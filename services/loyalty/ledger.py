@@ -74,6 +74,8 @@ class Posting:
     debit: AccountKind
     credit: AccountKind
     points: int
+    lot_id: UUID | None = None
+    """Which lot they went into, came from or stay in; none has what is pending or owed."""
 
 
 def points_of(postings: Sequence[Posting]) -> int:

@@ -15,6 +15,7 @@ from services.loyalty.offers import Offer
 from services.loyalty.rules import EarningRule
 from services.loyalty.subscriptions import MembershipPlan
 from services.loyalty.tiers import TierPlan
+from services.loyalty.valuation import FinancePolicy
 
 DEFAULT = "default"
 """The id of the one programme."""
@@ -99,7 +100,10 @@ class Programme(Definition):
 PLAIN = Programme()
 KINDS: dict[str, type[Definition]] = {
     kind.__name__: kind
-    for kind in (Programme, EarningRule, Offer, TierPlan, MembershipTerms, MembershipPlan)
+    for kind in (
+        *(Programme, EarningRule, Offer, TierPlan, FinancePolicy),
+        *(MembershipTerms, MembershipPlan),
+    )
 }
 """Everything that may be laid down, by the name under which it is kept."""
 

@@ -16,8 +16,8 @@ from services.loyalty.ledger import AccountKind, Deed, Journal, Posting
 from services.loyalty.programme import Returns
 from services.loyalty.wallet import Wallet
 
-Source = tuple[AccountKind, int]
-"""From which account how many points are taken."""
+Source = tuple[AccountKind, UUID | None, int]
+"""From which account, and lot, how many points are taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,32 +49,35 @@ def take_back(
         list(_sources(book, account_id, deed, wanted, policy=policy, now=now)) if wanted else []
     )
     journal = book.book(account_id, deed, "reverse", [*pending, *_spread(active, sources)])
-    taken = dict(sources)
-    return Reversal(journal, taken.get(AccountKind.OWED, 0), taken.get(AccountKind.SETTLED, 0))
+    owed, settled = (
+        sum(points for kind, _, points in sources if kind is short)
+        for short in (AccountKind.OWED, AccountKind.SETTLED)
+    )
+    return Reversal(journal, owed, settled)
 
 
 def _sources(
     book: Wallet, account_id: UUID, deed: Deed, wanted: int, *, policy: Returns, now: datetime
 ) -> Iterator[Source]:
-    """Where the points are: each account once."""
-    active = expired = 0
+    """Where the points are: each account, and each of its lots, once."""
+    short = wanted
     for lot in book.of_document(account_id, deed):
         if lot.is_over(now) and lot.remaining:
             wallet.expire(book, lot)
-        active += _take(book, lot.id, "remaining", wanted - active)
+        if points := _take(book, lot.id, "remaining", short):
+            yield AccountKind.ACTIVE, lot.id, points
+            short -= points
     for lot in book.of_document(account_id, deed):
-        expired += _take(book, lot.id, "expired", wanted - active - expired)
-    short = wanted - active - expired
+        if points := _take(book, lot.id, "expired", short):
+            yield AccountKind.EXPIRED, lot.id, points
+            short -= points
     if short and policy.spent == "negative":
         for part in lots.pick(book.of(account_id), short, now):
             book.put(book.lots[part.lot_id].move("remaining", "used", part.points))
-            active, short = active + part.points, short - part.points
-    if active:
-        yield AccountKind.ACTIVE, active
-    if expired:
-        yield AccountKind.EXPIRED, expired
+            yield AccountKind.ACTIVE, part.lot_id, part.points
+            short -= part.points
     if short:
-        yield AccountKind.SETTLED if policy.spent == "refund" else AccountKind.OWED, short
+        yield AccountKind.SETTLED if policy.spent == "refund" else AccountKind.OWED, None, short
 
 
 def _take(book: Wallet, lot_id: UUID, share: lots.Share, points: int) -> int:
@@ -89,12 +92,12 @@ def _take(book: Wallet, lot_id: UUID, share: lots.Share, points: int) -> int:
 def _spread(postings: Iterable[Posting], sources: Iterable[Source]) -> Iterator[Posting]:
     """The postings, line by line, from the sources in their order."""
     left = iter(sources)
-    source, rest = next(left, (AccountKind.ACTIVE, 0))
+    source, lot_id, rest = next(left, (AccountKind.ACTIVE, None, 0))
     for posting in postings:
         points = posting.points
         while points:
             if not rest:
-                source, rest = next(left)
+                source, lot_id, rest = next(left)
             take = min(points, rest)
-            yield Posting(posting.line, source, posting.credit, take)
+            yield Posting(posting.line, source, posting.credit, take, lot_id)
             points, rest = points - take, rest - take

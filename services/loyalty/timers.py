@@ -56,7 +56,7 @@ async def activate_due(conn: AsyncConnection, world: World) -> bool:
             state = orders.mature(state, account, terms, out)  # noqa: PLW2901 -- step by step
         after.append(state)
     await order_store.save(conn, before, after)
-    await booking.save(conn, out.wallet)
+    await booking.save(conn, out.wallet, world.stores)
     return len(due) == ORDERS_MAX
 
 
@@ -71,7 +71,7 @@ async def expire_due(conn: AsyncConnection, world: World) -> bool:
     wallet = Wallet.open(accounts, over)
     for lot in over:
         wallets.expire(wallet, lot)
-    await booking.save(conn, wallet)
+    await booking.save(conn, wallet, world.stores)
     return True
 
 
@@ -86,7 +86,7 @@ async def time_out_due(conn: AsyncConnection, world: World) -> bool:
     overdue = [one for one in found.values() if one.state == "reserved"]
     wallet.bring(await lot_store.load(conn, [p.lot_id for one in overdue for p in one.parts]))
     await booking.time_out(conn, wallet, overdue)
-    await booking.save(conn, wallet)
+    await booking.save(conn, wallet, world.stores)
     return True
 
 

@@ -20,6 +20,8 @@ from shared.events.envelope import Event
 
 DEED_ACCOUNTS_MAX = 1_000
 """Of one person: revisions of deeds that may touch several accounts are this far apart."""
+LOT_KINDS = frozenset({AccountKind.ACTIVE, AccountKind.RESERVED})
+"""The accounts whose points lie in lots."""
 
 
 class NotEnoughPoints(Conflict):
@@ -66,6 +68,9 @@ class Wallet:
     ) -> Journal:
         """Write one journal, and what the account holds after it. Lots are the caller's."""
         journal = ledger.journal_of(account_id, deed, kind, postings)
+        for posting in journal.postings:
+            in_lots = not LOT_KINDS.isdisjoint((posting.debit, posting.credit))
+            assert posting.lot_id or not in_lots, "what moves in or out of a lot names it"
         self.accounts[account_id] = ledger.book(self.accounts[account_id], journal)
         self.moved.add(account_id)
         self.journals.append(journal)
@@ -101,7 +106,8 @@ def activate(
     same = [lot for lot in wallet.of_document(account_id, deed) if lot.expires_at == expires_at]
     lot = same[0] if same else _new_lot(account_id, deed, expires_at)
     wallet.put(lot.add(points))
-    return wallet.book(account_id, deed, kind, [*postings, *_repay(wallet, account_id, [lot.id])])
+    into = [replace(posting, lot_id=lot.id) for posting in postings]
+    return wallet.book(account_id, deed, kind, [*into, *_repay(wallet, account_id, [lot.id])])
 
 
 def spend(
@@ -154,7 +160,8 @@ def expire(wallet: Wallet, lot: Lot) -> Journal:
     cause = ledger.cause_of(ledger.SOURCE, f"lot/{lot.id}@{due}", lot.expires_at)
     deed = Deed("lot", str(lot.id), due, cause, lot.store)
     wallet.put(lot.move("remaining", "expired", lot.remaining))
-    posting = Posting(lot.document, AccountKind.ACTIVE, AccountKind.EXPIRED, lot.remaining)
+    active, expired = AccountKind.ACTIVE, AccountKind.EXPIRED
+    posting = Posting(lot.document, active, expired, lot.remaining, lot.id)
     return wallet.book(lot.account_id, deed, "expire", [posting])
 
 
@@ -189,12 +196,13 @@ def _back(
 def _repay(wallet: Wallet, account_id: UUID, lot_ids: Iterable[UUID]) -> list[Posting]:
     """What the account owes is paid from lots that have just got points."""
     owed = wallet.accounts[account_id].owed
-    paid = 0
+    paid: list[Posting] = []
     for id_ in lot_ids:
-        if part := min(owed - paid, wallet.lots[id_].remaining):
+        if part := min(owed, wallet.lots[id_].remaining):
             wallet.put(wallet.lots[id_].move("remaining", "used", part))
-            paid += part
-    return [Posting("", AccountKind.ACTIVE, AccountKind.OWED, paid)] if paid else []
+            paid.append(Posting("", AccountKind.ACTIVE, AccountKind.OWED, part, id_))
+            owed -= part
+    return paid
 
 
 def _new_lot(account_id: UUID, deed: Deed, expires_at: datetime | None) -> Lot:
@@ -217,7 +225,7 @@ def _all(debit: AccountKind, credit: AccountKind) -> Callable[[UUID, list[Part]]
 
 
 def _posting(part: Part, debit: AccountKind, credit: AccountKind) -> Posting:
-    return Posting(str(part.lot_id), debit, credit, part.points)
+    return Posting(str(part.lot_id), debit, credit, part.points, part.lot_id)
 
 
 def _book_parts(

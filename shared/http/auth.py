@@ -9,9 +9,10 @@
 A `Lock` around the route asks for it before the body is read: the scope; for a storefront
 that the subject is its own `sub` and no other id, whatever was merged with it, else 404;
 for a server key that reads a subject's data, an audit record. `create_app` refuses a route
-that does not say, so nothing is open by forgetting.
+that does not say, so nothing is open by forgetting. Where several scopes are named, any will do.
 """
 
+import asyncio
 import copy
 from collections.abc import Sequence
 from typing import Any, get_args
@@ -37,18 +38,22 @@ ROUTE_CHECKS = "route"
 ADDRESS_RATE = 50  # requests/s without valid credentials, from one address
 
 
-def needs(scope: str, *, subject: str = "", storefront: bool = False) -> dict[str, Any]:
-    """What a route asks for, as its `openapi_extra`.
+def needs(
+    *scopes: str, subject: str = "", storefront: bool = False, seconds_max: float = 0
+) -> dict[str, Any]:
+    """What a route asks for, as its `openapi_extra`: a key with any of `scopes`.
 
     `subject` names the path or query parameter that says whose data it is; `storefront`
-    opens the route to the customers' own tokens.
+    opens the route to the customers' own tokens; `seconds_max` is for the few reads that may
+    take longer than the shell allows.
     """
-    security = [{"apiKey": [scope]}, {"storefront": []}] if storefront else [{"apiKey": [scope]}]
+    security: list[dict[str, list[str]]] = [{"apiKey": [scope]} for scope in scopes]
     return {
-        "x-scope": scope,
+        "x-scopes": list(scopes),
         "x-subject": subject,
         "x-storefront": storefront,
-        "security": [] if scope == PUBLIC else security,
+        "x-seconds-max": seconds_max,
+        "security": [] if PUBLIC in scopes else security + [{"storefront": []}] * storefront,
     }
 
 
@@ -113,22 +118,27 @@ class Lock:
 
     def __init__(self, app: ASGIApp, route: APIRoute, rule: dict[str, Any]) -> None:
         self.app = app
-        self._scope: str = rule["x-scope"]
+        self._scopes: frozenset[str] = frozenset(rule["x-scopes"])
         self._subject: str = rule["x-subject"]
         self._storefront: bool = rule["x-storefront"]
+        self._seconds_max: float = rule["x-seconds-max"]
         self._in_path = self._subject in route.param_convertors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._scope != PUBLIC:
+        if PUBLIC not in self._scopes:
             self._admit(scope)
+        if self._seconds_max:
+            until = asyncio.get_running_loop().time() + self._seconds_max
+            scope["time_limit"].reschedule(until)
         await self.app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> None:
         caller: Caller | None = scope["caller"]
         if caller is None:
             raise Unauthorized("send `Authorization: Bearer <key or token>`")
-        if self._scope not in caller.scopes or (caller.sub and not self._storefront):
-            raise Forbidden(f"this takes a key with the scope {self._scope}", scope=self._scope)
+        if self._scopes.isdisjoint(caller.scopes) or (caller.sub and not self._storefront):
+            wanted = " or ".join(sorted(self._scopes))
+            raise Forbidden(f"this takes a key with the scope {wanted}", scope=wanted)
         if self._subject in {"", ROUTE_CHECKS}:
             return
         subject = scope["subject"] = self._find(scope)
@@ -153,10 +163,10 @@ def lock(route: BaseRoute) -> APIRoute:
         raise Fatal(f"{route}: give create_app flat routers of plain routes")
     rule = route.openapi_extra or {}
     name = f"{'/'.join(route.methods or ())} {route.path}"
-    scope, subject = rule.get("x-scope"), rule.get("x-subject", "")
-    if scope is None:
+    scopes, subject = rule.get("x-scopes"), rule.get("x-subject", "")
+    if not scopes:
         raise Fatal(f"{name} says no scope: give it openapi_extra=needs(...)")
-    if scope != PUBLIC and scope not in get_args(keys.Scope):
+    for scope in {*scopes} - {PUBLIC, *get_args(keys.Scope)}:
         raise Fatal(f"{name} needs the scope {scope}, which shared/keys.py does not list")
     known = {*route.param_convertors, *(p.alias for p in route.dependant.query_params)}
     if subject not in {"", ROUTE_CHECKS, *known}:

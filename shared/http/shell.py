@@ -22,7 +22,7 @@ from shared.errors import BadRequest
 from shared.http import problems
 
 BODY_MAX_BYTES = 1 << 20  # Kafka's record limit too, so an event that enters can be published
-REQUEST_MAX_S = 10.0  # no transaction lives longer
+REQUEST_MAX_S = 10.0  # no transaction lives longer, but for a route's own `seconds_max`
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")  # so that a log line cannot be forged
 SECURITY_HEADERS = {
@@ -72,7 +72,7 @@ class Shell:
 
         with tracing.server_span(scope) as span:
             try:
-                async with asyncio.timeout(self._request_max_s):
+                async with asyncio.timeout(self._request_max_s) as scope["time_limit"]:
                     await self.app(scope, self._checked(scope, headers, receive), answer)
             except Exception as error:
                 if status:

@@ -20,6 +20,7 @@ from services.loyalty.membership import MembershipTerms
 from services.loyalty.programme import Programme
 from services.loyalty.store import definitions as store
 from services.loyalty.subscriptions import MembershipPlan
+from services.loyalty.valuation import FinancePolicy
 from shared.errors import NotFound, PreconditionFailed, Unprocessable
 from shared.http import paging
 from shared.http.auth import caller_of, needs
@@ -81,6 +82,7 @@ def routes(kind: type[D], plural: str) -> APIRouter:
 PROGRAMMES = routes(Programme, "programmes")
 MEMBERSHIP_TERMS = routes(MembershipTerms, "membership-terms")
 MEMBERSHIP_PLANS = routes(MembershipPlan, "membership-plans")
+FINANCE_POLICIES = routes(FinancePolicy, "finance-policies")
 
 
 async def _lay_down(id_: str, body: Definition, request: Request) -> Response:

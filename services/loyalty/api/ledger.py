@@ -17,6 +17,9 @@ router = APIRouter(prefix="/v1/ledger", tags=["ledger"])
 
 POSITION = paging.Cursor(int)
 LAST = 2**63 - 1
+BOOKS = needs("audit:read", "loyalty:read")
+SUMS_MAX_S = 60
+"""Sums over the whole ledger may take longer than the shell allows; they lock nothing."""
 
 
 class ReconciliationRunning(Conflict):
@@ -66,7 +69,7 @@ class SealView(BaseModel):
     sealed_at: datetime
 
 
-@router.get("/seals", openapi_extra=needs("loyalty:read"))
+@router.get("/seals", openapi_extra=BOOKS)
 async def list_seals(
     context: Ctx, cursor: str = "", limit: paging.Limit = 50
 ) -> paging.Page[SealView]:
@@ -80,7 +83,9 @@ async def list_seals(
     return paging.page(views, limit, lambda view: POSITION.encode(view.block))
 
 
-@router.get("/reconciliation", openapi_extra=needs("loyalty:read"))
+@router.get(
+    "/reconciliation", openapi_extra=needs("audit:read", "loyalty:read", seconds_max=SUMS_MAX_S)
+)
 async def reconcile(context: Ctx) -> Reconciliation:
     """Sum the ledger and compare, in one snapshot. Reads every posting: seconds for millions."""
     found = await books.sum_all(context.hot)

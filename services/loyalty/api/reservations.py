@@ -38,6 +38,7 @@ router = APIRouter(prefix="/v1", tags=["redemption"])
 
 SPEND = needs("loyalty:write", subject="customer_id", storefront=True)
 ONE = needs("loyalty:write", subject=ROUTE_CHECKS, storefront=True)
+READ_ONE = needs("loyalty:read", subject=ROUTE_CHECKS, storefront=True)
 NO_ACCOUNT = "no account: no order of this customer has earned yet"
 
 
@@ -174,13 +175,13 @@ async def reserve(customer_id: CustomerId, body: Reserve, request: Request) -> R
         )
         made = reservations.open_one(wallet, new, cause)
         await store.add(tx.conn, made)
-        await booking.save(tx.conn, wallet)
+        await booking.save(tx.conn, wallet, context.stores)
         tx.detail = {"reservation_id": made.id, "points": made.points}
         location = {"Location": f"/v1/reservations/{made.id}"}
         return tx.answer(ReservationView.of(made), status=201, headers=location)
 
 
-@router.get("/reservations/{reservation_id}", openapi_extra=ONE | {"x-scope": "loyalty:read"})
+@router.get("/reservations/{reservation_id}", openapi_extra=READ_ONE)
 async def get_reservation(reservation_id: str, context: Ctx, request: Request) -> ReservationView:
     """What has become of it."""
     async with context.engine.connect() as conn:
@@ -211,7 +212,7 @@ async def confirm(reservation_id: str, body: Confirm, request: Request) -> Respo
         if after.confirmed:
             wallet.facts.append(announcements.redeemed(after, wallet, cause))
         await store.save(tx.conn, [after])
-        await booking.save(tx.conn, wallet)
+        await booking.save(tx.conn, wallet, context.stores)
         tx.subject, tx.detail = one.customer_id, {"reservation_id": one.id, "points": points}
         return tx.answer(ReservationView.of(after))
 
@@ -232,7 +233,7 @@ async def cancel(reservation_id: str, request: Request) -> Response:
                 raise  # else the job has not come by: it is freed now
         after = reservations.release(wallet, one, "cancelled", cause)
         await store.save(tx.conn, [after])
-        await booking.save(tx.conn, wallet)
+        await booking.save(tx.conn, wallet, context.stores)
         tx.subject, tx.detail = one.customer_id, {"reservation_id": one.id}
         return tx.answer(ReservationView.of(after))
 

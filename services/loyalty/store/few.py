@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.loyalty.accounting import Calendar
 from services.loyalty.ledger import Account, Journal
 from services.loyalty.lots import Lot
 from services.loyalty.store.journals import posting_rows, row_of
@@ -42,23 +43,24 @@ SAVE_FEW = text("""
         WHERE lot.id = new.id
     ), booked AS (
         INSERT INTO journal (id, account_id, source, document, revision, kind, event_time,
-            cause_source, cause_id, cause_topic, cause_partition, cause_offset, store)
+            cause_source, cause_id, cause_topic, cause_partition, cause_offset, store,
+            accounting_date, refers_to)
         SELECT * FROM unnest(
             CAST(:ids AS uuid[]), CAST(:account_ids AS uuid[]), CAST(:sources AS text[]),
             CAST(:documents AS text[]), CAST(:revisions AS bigint[]), CAST(:kinds AS text[]),
             CAST(:event_times AS timestamptz[]), CAST(:cause_sources AS text[]),
             CAST(:cause_ids AS text[]), CAST(:cause_topics AS text[]),
             CAST(:cause_partitions AS int[]), CAST(:cause_offsets AS bigint[]),
-            CAST(:stores AS text[])
+            CAST(:stores AS text[]), CAST(:accounting_dates AS date[]), CAST(:refers_to AS date[])
         )
     ), waiting AS (
         INSERT INTO unsealed (journal_id) SELECT unnest(CAST(:ids AS uuid[]))
     )
-    INSERT INTO posting (journal_id, account_id, points, position, debit, credit, line)
+    INSERT INTO posting (journal_id, account_id, points, position, debit, credit, line, lot_id)
     SELECT * FROM unnest(
         CAST(:posted_in AS uuid[]), CAST(:posted_to AS uuid[]), CAST(:points AS bigint[]),
         CAST(:positions AS int[]), CAST(:debits AS smallint[]), CAST(:credits AS smallint[]),
-        CAST(:lines AS text[])
+        CAST(:lines AS text[]), CAST(:posted_lots AS uuid[])
     )
 """)
 BALANCE = ("balance_ids", "pending", "active", "reserved", "owed", "versions")
@@ -66,9 +68,12 @@ LOT = ("lot_ids", "lot_points", "remaining", "lot_reserved", "used", "expired", 
 JOURNAL = (
     *("ids", "account_ids", "sources", "documents", "revisions", "kinds", "event_times"),
     *("cause_sources", "cause_ids", "cause_topics", "cause_partitions", "cause_offsets"),
-    "stores",
+    *("stores", "accounting_dates", "refers_to"),
 )
-POSTING = ("posted_in", "posted_to", "points", "positions", "debits", "credits", "lines")
+POSTING = (
+    *("posted_in", "posted_to", "points", "positions", "debits", "credits", "lines"),
+    "posted_lots",
+)
 
 
 def are_few(*kinds: Collection[Any]) -> bool:
@@ -80,8 +85,12 @@ async def save(
     accounts: Collection[Account],
     lots: Collection[Lot],
     journals: Collection[Journal],
+    calendar: Calendar,
 ) -> None:
-    """What the locked accounts now hold, and the journals that made it so."""
+    """What the locked accounts now hold, and the journals that made it so.
+
+    `calendar` is the one that `closings.hold` has given this transaction.
+    """
     held = [
         (a.account_id, a.pending, a.active, a.reserved, a.owed, a.version)
         for a in sorted(accounts, key=lambda account: account.account_id)
@@ -92,7 +101,7 @@ async def save(
     ]
     posted = list(chain.from_iterable(map(posting_rows, journals)))
     bound = _columns(BALANCE, held) | _columns(LOT, lain)
-    bound |= _columns(JOURNAL, [row_of(journal) for journal in journals])
+    bound |= _columns(JOURNAL, [(*row_of(j), *calendar.account(j.cause.time)) for j in journals])
     await db.run(conn, SAVE_FEW, **bound, **_columns(POSTING, posted))
 
 

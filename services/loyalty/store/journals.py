@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.loyalty.accounting import Calendar
 from services.loyalty.ledger import AccountKind, Journal, Posting, Purse, points_of
 from shared import db
 
@@ -34,8 +35,10 @@ JOURNAL = (
     "cause_partition",
     "cause_offset",
     "store",
+    "accounting_date",
+    "refers_to",
 )
-POSTING = ("journal_id", "account_id", "points", "position", "debit", "credit", "line")
+POSTING = ("journal_id", "account_id", "points", "position", "debit", "credit", "line", "lot_id")
 
 LIST_BY_ACCOUNT = text("""
     SELECT j.*
@@ -125,10 +128,14 @@ class Entry:
     postings: tuple[Posting, ...] = ()
 
 
-async def append(conn: AsyncConnection, journals: Collection[Journal]) -> None:
-    """Journals with their postings. A business key that comes twice is an error, and seen."""
+async def append(conn: AsyncConnection, journals: Collection[Journal], calendar: Calendar) -> None:
+    """Journals with their postings. A business key that comes twice is an error, and seen.
+
+    `calendar` is the one that `closings.hold` has given this transaction.
+    """
     if journals:
-        await db.copy_rows(conn, "journal", JOURNAL, map(row_of, journals))
+        rows = ((*row_of(j), *calendar.account(j.cause.time)) for j in journals)
+        await db.copy_rows(conn, "journal", JOURNAL, rows)
         await db.copy_rows(conn, "unsealed", ("journal_id",), ((j.id,) for j in journals))
         postings = chain.from_iterable(map(posting_rows, journals))
         await db.copy_rows(conn, "posting", POSTING, postings)
@@ -183,7 +190,7 @@ async def caused(conn: AsyncConnection, source: str, event_id: str) -> list[dict
 
 
 def row_of(journal: Journal) -> tuple[object, ...]:
-    """In the order of JOURNAL."""
+    """In the order of JOURNAL, but for its accounting date."""
     cause = journal.cause
     return (
         journal.id,
@@ -205,7 +212,7 @@ def row_of(journal: Journal) -> tuple[object, ...]:
 def posting_rows(journal: Journal) -> list[tuple[object, ...]]:
     """In the order of POSTING."""
     return [
-        (journal.id, journal.account_id, p.points, position, p.debit, p.credit, p.line)
+        (journal.id, journal.account_id, p.points, position, p.debit, p.credit, p.line, p.lot_id)
         for position, p in enumerate(journal.postings)
     ]
 

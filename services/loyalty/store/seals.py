@@ -19,13 +19,15 @@ TAKE_UNSEALED = text("""
     )
     RETURNING journal_id
 """)
+# The store came with the accounting date, so what was sealed before is sealed without either.
 LIST_JOURNALS = text("""
     SELECT id, account_id, source, document, revision, kind, event_time, recorded_at,
-        cause_source, cause_id, cause_topic, cause_partition, cause_offset
+        cause_source, cause_id, cause_topic, cause_partition, cause_offset, accounting_date,
+        refers_to, CASE WHEN accounting_date IS NOT NULL THEN store END AS store
     FROM journal WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 LIST_POSTINGS = text("""
-    SELECT journal_id, position, account_id, line, debit, credit, points
+    SELECT journal_id, position, account_id, line, lot_id, debit, credit, points
     FROM posting WHERE journal_id = ANY(CAST(:ids AS uuid[]))
     ORDER BY journal_id, position
 """)

@@ -3,6 +3,7 @@
 No foreign keys: their triggers run for each row and cost the ledger most of its speed. A
 posting is inserted by the function that inserts its journal, and nothing is ever deleted.
 
+closings     closed months, and what was prepared of them
 ledger       members, balances, journals, postings, seals
 orders       what each order has booked, and the awards behind it
 lots         dated points
@@ -18,6 +19,7 @@ tiers        what counts for a tier, who has which, and why
 from services.loyalty.tables import (
     actions,
     claims,
+    closings,
     definitions,
     ledger,
     lots,
@@ -33,6 +35,7 @@ __all__ = [
     "METADATA",
     "actions",
     "claims",
+    "closings",
     "definitions",
     "ledger",
     "lots",

@@ -4,6 +4,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     Index,
     Integer,
@@ -66,10 +67,14 @@ JOURNAL = Table(
     Column("cause_partition", Integer, nullable=False),
     Column("cause_offset", BigInteger, nullable=False),
     Column("store", Text, nullable=False, server_default=text("''")),
+    # Null in journals from before there were accounting dates: they are the first opening balance.
+    Column("accounting_date", Date),
+    Column("refers_to", Date),  # the closed month that it came too late for
     # The business key, unique for ever; it leads with what a reader asks for.
     UniqueConstraint("document", "source", "revision", "kind", name="journal_business_key"),
     Index("journal_account", "account_id", "id"),
     Index("journal_cause", "cause_id", "cause_source"),
+    Index("journal_accounting", "accounting_date", "id"),
 )
 
 # Append-only. `account_id` is the member's on either side; a programme's account needs no id.
@@ -84,6 +89,7 @@ POSTING = Table(
     Column("debit", SmallInteger, nullable=False),
     Column("credit", SmallInteger, nullable=False),
     Column("line", Text, nullable=False),
+    Column("lot_id", Uuid),
     CheckConstraint("points > 0", name="posting_moves_points"),
     CheckConstraint("debit <> credit", name="posting_has_two_sides"),
 )

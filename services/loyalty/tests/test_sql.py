@@ -9,6 +9,7 @@ from services.loyalty.store import (
     books,
     cards,
     claims,
+    closings,
     decisions,
     definitions,
     hot,
@@ -24,12 +25,16 @@ from services.loyalty.store import (
     standings,
     subscriptions,
     tier_history,
+    trail,
     waiting,
 )
+from services.loyalty.store import statements as sums
 from shared import migrate
 from shared.testing_sql import plans, statements, walks
 
 STATEMENTS = statements(claims, definitions, journals, lots, members, orders, reservations, seals)
+STATEMENTS = statements(closings, definitions, journals, lots, members, orders, reservations)
+STATEMENTS |= statements(seals, trail)
 STATEMENTS |= statements(actions, decisions, products, shoppers, standings, tier_history)
 STATEMENTS = statements(definitions, journals, lots, members, orders, reservations, seals)
 STATEMENTS |= statements(decisions, products, shoppers, standings, tier_history)
@@ -43,6 +48,7 @@ STATEMENTS |= {
 }
 # The first entries of an index, and no more.
 BOUNDED = {
+    "services.loyalty.store.closings.GET_LAST_MONTH": ["Index Only Scan on closing"],
     "services.loyalty.store.definitions.GET_LAST": ["Index Only Scan on definition"],
     "services.loyalty.store.definitions.LIST_ALL": ["Index Scan on definition"],  # few, and kept
     "services.loyalty.store.seals.GET_LAST": ["Index Scan on seal"],
@@ -50,14 +56,23 @@ BOUNDED = {
 }
 # Sums over the whole ledger read the whole ledger.
 BOOKS = {
-    name: text(getattr(books, name).replace(":", r"\:"))
-    for name in ("SUM_POSTINGS", "SUM_BALANCES", "COMPARE")
+    name: text(getattr(module, name).replace(":", r"\:"))
+    for module, names in {
+        books: ("SUM_POSTINGS", "SUM_BALANCES", "COMPARE"),
+        sums: ("SUM_BEFORE", "SUM_LOTS", "SUM_EXPIRING", "SUM_AWARDS"),
+    }.items()
+    for name in names
+}
+# Sums over a month read the month.
+MONTHLY = {
+    name: text(getattr(sums, name).replace(":", r"\:"))
+    for name in ("SUM_FLOWS", "SUM_TIERS", "COUNT_JOURNALS")
 }
 
 
 async def test_no_statement_walks_a_table(door):
     assert len(STATEMENTS) > 10
-    assert await walks(door, STATEMENTS) == BOUNDED
+    assert await walks(door, STATEMENTS | MONTHLY) == BOUNDED
 
 
 async def test_the_books_are_right_sql(door):

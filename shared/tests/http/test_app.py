@@ -4,10 +4,12 @@ import asyncio
 import json
 
 import pytest
+from fastapi import APIRouter
 from prometheus_client import REGISTRY
 
 from shared.errors import TooManyRequests
 from shared.http import paging
+from shared.http.auth import PUBLIC, needs
 from shared.http.rate import Limiter
 from shared.http.shell import BODY_MAX_BYTES
 from shared.keys import dev_token
@@ -81,6 +83,21 @@ async def test_a_request_that_takes_too_long_is_cut(make_api):
         answer = await client.get("/v1/visits/slow")
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+
+async def test_a_route_may_ask_for_more_time_and_is_cut_after_that(make_api):
+    patient = APIRouter()
+    for path, seconds in (("/v1/short", 0.3), ("/v1/long", 5)):
+        extra = needs(PUBLIC, seconds_max=seconds)
+        patient.get(path, openapi_extra=extra)(get_after_half_a_second)
+    async with make_api(request_max_s=0.1, routers=(patient,)) as api, api.client as client:
+        short, long = await client.get("/v1/short"), await client.get("/v1/long")
+
+    assert (short.status_code, long.status_code) == (503, 200)
+
+
+async def get_after_half_a_second() -> None:
+    await asyncio.sleep(0.5)
 
 
 @pytest.mark.parametrize("chunked", [False, True])

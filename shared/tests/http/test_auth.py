@@ -66,6 +66,26 @@ async def test_a_missing_scope_is_named(api):
     assert answer.json()["scope"] == "ops:read"
 
 
+async def test_where_a_route_names_several_scopes_any_of_them_will_do(make_api):
+    either = APIRouter()
+    either.get("/v1/books", openapi_extra=needs("loyalty:read", "audit:read"))(get_books)
+    async with make_api(routers=(either,)) as api:
+        answers = [
+            await get(api, "/v1/books", api.key(scope))
+            for scope in ("loyalty:read", "audit:read", "ops:read")
+        ]
+        customer = await get(api, "/v1/books", storefront(api, "ada"))
+        told = api.app.openapi()["paths"]["/v1/books"]["get"]["security"]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 403]
+    assert answers[2].json()["scope"] == "audit:read or loyalty:read"
+    assert customer.status_code == 403
+    assert told == [{"apiKey": ["loyalty:read"]}, {"apiKey": ["audit:read"]}]
+
+
+async def get_books() -> None: ...
+
+
 async def test_the_scope_is_asked_for_before_the_body_is_read(api):
     async with api.client as client:
         answer = await client.post(
@@ -304,6 +324,8 @@ async def test_a_route_that_does_not_say_what_it_needs_does_not_start(api):
         (None, "says no scope"),
         ({"x-other": 1}, "says no scope"),
         (needs("profile:raed"), "does not list"),
+        (needs("profile:read", "audit:raed"), "does not list"),
+        (needs(), "says no scope"),
         (needs("profile:read", subject="custmer_id"), "no parameter"),
         (needs("profile:read", storefront=True), "open to storefronts"),
     ):
