@@ -10,11 +10,21 @@ from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import acting, booking, deciding, following, orders, redeeming, tiering
+from services.loyalty import (
+    acting,
+    booking,
+    couponing,
+    deciding,
+    following,
+    orders,
+    redeeming,
+    tiering,
+)
 from services.loyalty.ledger import ORDER
 from services.loyalty.orders import Judged, Known, Terms
 from services.loyalty.programme import programme_at
 from services.loyalty.store import actions as action_store
+from services.loyalty.store import coupons as coupon_store
 from services.loyalty.store import decisions as decision_store
 from services.loyalty.store import definitions, tier_history
 from services.loyalty.store import lots as lot_store
@@ -56,6 +66,7 @@ async def handle(conn: AsyncConnection, events: list[Event], world: World) -> No
         outcome = orders.fold(known, judged, terms)
     await redeeming.follow(conn, reserved, outcome, terms)
     await acting.follow(conn, acted, outcome.wallet, terms)
+    await couponing.follow(conn, outcome.applied, terms.book)
     await order_store.save(conn, known.orders, outcome.orders.values())
     await booking.save(conn, outcome.wallet)
     await deciding.save(conn, known.evidence, outcome.decided)
@@ -106,6 +117,7 @@ async def erase(conn: AsyncConnection, customer_ids: Collection[str]) -> dict[st
         **shoppers,
         **await action_store.forget(conn, customer_ids),
         "order_decision": await decision_store.forget(conn, customer_ids),
+        "coupon": await coupon_store.forget(conn, customer_ids),
         "reservation": await reservation_store.forget(conn, customer_ids),
         "order_state": await order_store.forget(conn, customer_ids),
         **await tier_history.forget(conn, customer_ids),

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from services.loyalty.definitions import VERSIONS_MAX, Definition, DefinitionId, Version
 from services.loyalty.programme import Programme
+from services.loyalty.rewards import Reward
 from services.loyalty.store import definitions as store
 from shared.errors import NotFound, PreconditionFailed, Unprocessable
 from shared.http import paging
@@ -77,6 +78,7 @@ def routes(kind: type[D], plural: str) -> APIRouter:
 
 
 PROGRAMMES = routes(Programme, "programmes")
+REWARDS = routes(Reward, "rewards")
 
 
 async def _lay_down(id_: str, body: Definition, request: Request) -> Response:

@@ -7,6 +7,7 @@ ledger       members, balances, journals, postings, seals
 orders       what each order has booked, and the awards behind it
 lots         dated points
 reservations points set aside for checkouts
+coupons      rewards in members' hands, their stocks, the shop's own codes
 definitions  what the store has laid down: the programme, rules, offers, rewards
 actions      what customers did beside ordering
 rules        what earning rules decide on, what they decided, caps and budgets
@@ -15,6 +16,7 @@ tiers        what counts for a tier, who has which, and why
 
 from services.loyalty.tables import (
     actions,
+    coupons,
     definitions,
     ledger,
     lots,
@@ -28,6 +30,7 @@ from services.loyalty.tables.metadata import METADATA
 __all__ = [
     "METADATA",
     "actions",
+    "coupons",
     "definitions",
     "ledger",
     "lots",

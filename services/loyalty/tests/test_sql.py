@@ -6,6 +6,7 @@ from services.loyalty.__main__ import SERVICE
 from services.loyalty.store import (
     actions,
     books,
+    coupons,
     decisions,
     definitions,
     hot,
@@ -18,6 +19,7 @@ from services.loyalty.store import (
     seals,
     shoppers,
     standings,
+    stocks,
     tier_history,
 )
 from shared import migrate
@@ -25,6 +27,7 @@ from shared.testing_sql import plans, statements, walks
 
 STATEMENTS = statements(definitions, journals, lots, members, orders, reservations, seals)
 STATEMENTS |= statements(actions, decisions, products, shoppers, standings, tier_history)
+STATEMENTS |= statements(coupons, stocks)
 STATEMENTS |= {
     "hot.GET_BALANCE": text(hot.GET_BALANCE),
     "standings.LOAD": text(standings.LOAD),

@@ -1,0 +1,10 @@
+"""Everything that may be laid down, by the name under which it is kept. Pure."""
+
+from services.loyalty import programme
+from services.loyalty.definitions import Definition
+from services.loyalty.rewards import Reward
+
+KINDS: dict[str, type[Definition]] = {
+    **programme.KINDS,
+    **{kind.__name__: kind for kind in (Reward,)},
+}
