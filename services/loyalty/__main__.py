@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from services.loyalty import celebrating, handlers, sealing, tables, tiering, timers
+from services.loyalty import birthdays, celebrating, handlers, sealing, tables, tiering, timers
 from services.loyalty.api import (
     accounts,
     actions,
@@ -51,7 +51,7 @@ SERVICE = Service(
     caused=journals.caused,
     metadata=tables.METADATA,
     migrations=Path(__file__).parent / "migrations",
-    jobs=(sealing.SEAL, tiering.JOB, *timers.JOBS, celebrating.CELEBRATE),
+    jobs=(sealing.SEAL, tiering.JOB, *timers.JOBS, celebrating.CELEBRATE, birthdays.JOB),
 )
 app = commands(SERVICE)
 app.command("verify-ledger")(sealing.verify)

@@ -16,6 +16,7 @@ from services.loyalty import (
     couponing,
     deciding,
     following,
+    giving,
     orders,
     redeeming,
     tiering,
@@ -52,10 +53,11 @@ async def handle(conn: AsyncConnection, events: list[Event], world: World) -> No
     joined = [e for e in events if isinstance(e.data, ProfileMerged | ProfileUnmerged)]
     terms = Terms(await definitions.book(conn), world.stores)
     acted = await acting.find(conn, events, terms)
-    if not judged and not joined and not acted:
+    newcomers = await giving.newcomers(conn, events, terms.book)
+    if not judged and not joined and not acted and not newcomers.events:
         return
     reserved = redeeming.named(judged)
-    actors = {done.customer_id for done in acted}
+    actors = {done.customer_id for done in acted} | newcomers.to_lock
     await member_store.add_missing(conn, actors)
     others = actors | await redeeming.owners(conn, reserved)
     known = await _load(conn, judged, joined, terms, others)
@@ -71,6 +73,7 @@ async def handle(conn: AsyncConnection, events: list[Event], world: World) -> No
     await booking.save(conn, outcome.wallet)
     await deciding.save(conn, known.evidence, outcome.decided)
     await tiering.save(conn, outcome.ladder)
+    await giving.welcome(conn, newcomers, terms.book, world.stores)
 
 
 async def _load(
