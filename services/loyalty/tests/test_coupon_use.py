@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from services.loyalty.tests.counter import LATER, Counter, counter_at, earn, problem
-from services.loyalty.tests.shop import Order, line
+from services.loyalty.tests.shop import Order, line, merged
 from services.loyalty.tests.test_worker import balanced
 
 RIVALS = 20
@@ -130,6 +130,14 @@ async def test_a_paid_order_uses_its_coupon_and_a_cancelled_one_gives_it_back(sh
     assert (await shop.act("use", coupon, "o3"))["order_id"] == "o3"
 
 
+async def test_a_test_order_uses_nothing(shop, door):
+    coupon = await shop.take("five-off")
+
+    await door.give(at(with_code(coupon).event("order.paid", 1, test=True)))
+
+    assert await state(shop, coupon) == ("issued", None)
+
+
 async def test_an_order_uses_what_was_reserved_for_it_though_it_names_no_code(shop, door):
     mine, others = await shop.take("five-off"), await shop.take("five-off")
     await shop.act("reserve", mine, "o2")
@@ -169,7 +177,9 @@ async def tell(shop, path, body, key):
 
 
 async def test_the_last_piece_is_had_once(shop, ask):
-    await shop.lay_down("last", stock=1)
+    await shop.lay_down("last", stock=3)
+    for early in ("bob", "cy"):
+        await shop.take("last", early)
     rivals = [f"c{n}" for n in range(RIVALS)]
 
     tally = await rush(tell(shop, f"/v1/accounts/{c}/rewards/last", None, c) for c in rivals)
@@ -201,11 +211,13 @@ async def test_nobody_gets_more_than_his_limit_nor_pays_for_more(shop, ask):
     await balanced(ask)
 
 
-async def test_who_had_no_account_yet_has_his_limit_too(shop):
+async def test_who_had_no_account_yet_has_his_limit_too(shop, door):
     await shop.lay_down("once", limit={"count": 1})
+    await door.give(*[merged(one, "new", ("new", "phone")) for one in ("new", "phone")])
+    ids = ("new", "phone")
 
     tally = await rush(
-        tell(shop, "/v1/accounts/new/rewards/once", None, f"n{n}") for n in range(RIVALS)
+        tell(shop, f"/v1/accounts/{ids[n % 2]}/rewards/once", None, f"n{n}") for n in range(RIVALS)
     )
 
     assert tally == {"ok": 1, "limit-reached": RIVALS - 1}
