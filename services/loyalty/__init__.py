@@ -3,10 +3,12 @@
 Consumes  shop.orders.v1      every order, as the snapshot that it now is
           crm.profiles.v1     segment.entered, segment.left, profile.changed: what rules ask for;
                               profile.merged, profile.unmerged, erasure.requested (by the backbone)
-          shop.customers.v1   customer.registered, customer.updated: birthday, since when
+          shop.customers.v1   customer.registered, customer.updated: birthday, since when,
+                              and the welcome gift
           shop.catalog.v1     product.published: category, brand, attributes
 Produces  crm.loyalty.v1      points.earned, points.activated, points.reversed, points.expiring,
-                              points.expired, points.redeemed, points.shortfall, tier.changed
+                              points.expired, points.redeemed, points.shortfall, tier.changed,
+                              reward.issued
           crm.ledger.v1       ledger.sealed: the heads of the chain over the books
           crm.erasures.v1     erasure.completed (by the backbone)
 Owns      journal, posting    the ledger: append-only, also for this service's own role
@@ -16,6 +18,9 @@ Owns      journal, posting    the ledger: append-only, also for this service's o
           lot, sweep          dated points, and how far the warnings of their expiry have come
           reservation         points set aside for a checkout, and what became of them
           shortfall           points that orders said they were paid with, and were not there
+          coupon, coupon_step rewards in members' hands, and their histories: append-only
+          reward_stock        how many of a reward have been issued
+          code_pool           codes that the shop uploads
           member              whose account it is: the one link to the person, and deletable
           membership          from joining to leaving; waiting_order: what joining may credit
           binding, card       external ids, card numbers: whom they stand for
@@ -38,6 +43,11 @@ Serves    GET /v1/accounts/{customer_id}           balance of the person
           POST /v1/accounts/{id}/redemption-quotes   the most points that a cart may take
           POST /v1/accounts/{id}/reservations        set points aside for a checkout
           GET /v1/reservations/{id}                  and POST .../confirm, .../cancel
+          GET /v1/accounts/{id}/rewards, /coupons    what a member can have, and what he has
+          POST /v1/accounts/{id}/rewards/{reward}    take one
+          POST /v1/coupons/{code}/reserve            and .../use, .../free, .../void, /quotes
+          GET, POST /v1/code-pools/{reward}          the shop's own codes
+          GET, PUT /v1/rewards/{id}                  what there is to be had, in versions
           GET /v1/orders/{order_id}                what an order earned, line by line
           GET /v1/orders/{order_id}/explanation    every rule's verdict for every line
           POST /v1/quotes                          what a cart would earn, now or at a time

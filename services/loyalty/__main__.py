@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from services.loyalty import (
+    birthdays,
     celebrating,
     closing_cli,
     handlers,
@@ -23,6 +24,8 @@ from services.loyalty.api import (
     bindings,
     cards,
     closings,
+    code_pools,
+    coupons,
     definitions,
     explanations,
     ledger,
@@ -32,6 +35,7 @@ from services.loyalty.api import (
     orders,
     quotes,
     reservations,
+    rewards,
     rules,
     subscriptions,
     tier_grants,
@@ -55,7 +59,10 @@ SERVICE = Service(
         cards.router,
         definitions.MEMBERSHIP_PLANS,
         definitions.MEMBERSHIP_TERMS,
+        code_pools.router,
+        coupons.router,
         definitions.PROGRAMMES,
+        definitions.REWARDS,
         explanations.router,
         ledger.router,
         offers.router,
@@ -67,6 +74,7 @@ SERVICE = Service(
         orders.router,
         quotes.router,
         reservations.router,
+        rewards.router,
         rules.router,
         subscriptions.router,
         tier_grants.router,
@@ -76,7 +84,10 @@ SERVICE = Service(
     caused=journals.caused,
     metadata=tables.METADATA,
     migrations=Path(__file__).parent / "migrations",
-    jobs=(sealing.SEAL, tiering.JOB, *timers.JOBS, *leaving.JOBS, celebrating.CELEBRATE),
+    jobs=(
+        *(sealing.SEAL, tiering.JOB, *timers.JOBS, *leaving.JOBS),
+        *(celebrating.CELEBRATE, birthdays.JOB),
+    ),
 )
 app = commands(SERVICE)
 app.command("verify-ledger")(sealing.verify)

@@ -13,8 +13,10 @@ from services.loyalty import (
     acting,
     booking,
     claiming,
+    couponing,
     deciding,
     following,
+    giving,
     joining,
     orders,
     redeeming,
@@ -27,6 +29,7 @@ from services.loyalty.store import actions as action_store
 from services.loyalty.store import bindings as binding_store
 from services.loyalty.store import cards as card_store
 from services.loyalty.store import claims as claim_store
+from services.loyalty.store import coupons as coupon_store
 from services.loyalty.store import decisions as decision_store
 from services.loyalty.store import definitions, tier_history
 from services.loyalty.store import lots as lot_store
@@ -56,21 +59,24 @@ async def handle(conn: AsyncConnection, events: list[Event], world: World) -> No
     joined = [e for e in events if isinstance(e.data, ProfileMerged | ProfileUnmerged)]
     terms = Terms(await definitions.book(conn), world.stores)
     acted = await acting.find(conn, events, terms)
-    if not judged and not joined and not acted:
+    newcomers = await giving.newcomers(conn, events, terms.book)
+    if not judged and not joined and not acted and not newcomers.events:
         return
     reserved = redeeming.named(judged)
-    actors = {done.customer_id for done in acted}
+    actors = {done.customer_id for done in acted} | newcomers.to_lock
     await member_store.add_missing(conn, actors)
     others = actors | await redeeming.owners(conn, reserved)
     known, judged = await _load(conn, judged, joined, terms, others)
     outcome = await deciding.fold(conn, known, judged, terms)
     await redeeming.follow(conn, reserved, outcome, terms)
     await acting.follow(conn, acted, outcome.wallet, terms)
+    await couponing.follow(conn, outcome.applied, terms.book)
     await order_store.save(conn, known.orders, outcome.orders.values())
     await booking.save(conn, outcome.wallet, world.stores)
     await deciding.save(conn, known.evidence, outcome.decided)
     await tiering.save(conn, outcome.ladder)
     await claiming.follow(conn, terms.book, outcome.applied)
+    await giving.welcome(conn, newcomers, terms.book, world.stores)
 
 
 async def _load(
@@ -122,6 +128,7 @@ async def erase(conn: AsyncConnection, customer_ids: Collection[str]) -> dict[st
         **await action_store.forget(conn, customer_ids),
         "order_decision": await decision_store.forget(conn, customer_ids),
         "offer_claim": await claim_store.forget(conn, customer_ids),
+        "coupon": await coupon_store.forget(conn, customer_ids),
         "reservation": await reservation_store.forget(conn, customer_ids),
         "binding": await binding_store.forget(conn, customer_ids),
         "card": await card_store.forget(conn, customer_ids),

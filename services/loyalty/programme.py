@@ -10,12 +10,6 @@ from pydantic import Field, model_validator
 
 from services.loyalty.conditions import Names, Part
 from services.loyalty.definitions import Book, Definition
-from services.loyalty.membership import MembershipTerms
-from services.loyalty.offers import Offer
-from services.loyalty.rules import EarningRule
-from services.loyalty.subscriptions import MembershipPlan
-from services.loyalty.tiers import TierPlan
-from services.loyalty.valuation import FinancePolicy
 
 DEFAULT = "default"
 """The id of the one programme."""
@@ -98,14 +92,6 @@ class Programme(Definition):
 
 
 PLAIN = Programme()
-KINDS: dict[str, type[Definition]] = {
-    kind.__name__: kind
-    for kind in (
-        *(Programme, EarningRule, Offer, TierPlan, FinancePolicy),
-        *(MembershipTerms, MembershipPlan),
-    )
-}
-"""Everything that may be laid down, by the name under which it is kept."""
 
 
 def programme_at(book: Book, at: datetime) -> Programme:

@@ -20,6 +20,9 @@ from shared.events.envelope import Event
 from shared.events.orders import OrderSnapshot, Tender
 from shared.stores import Stores
 
+CLOSING_TYPES = frozenset({"order.cancelled", "order.refunded", "return.received"})
+"""What may follow on a cancellation, which has freed the points: it asks for none again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -74,11 +77,16 @@ def _follow(held: Held, event: Event, tender: Tender, out: Outcome) -> None:
         return
     if void and found.state == "reserved":
         found = reservations.release(held.wallet, found, "cancelled", event)
-    elif paid and not void and found.state != "confirmed":
+    elif paid and not void and (found.state == "reserved" or _is_late(event, found)):
         found = _confirm(held, event, found, wanted, out)
     if found.state == "confirmed":
         found = _return(held, event, found, void=void)
     out.reservations[id_] = found
+
+
+def _is_late(event: Event, found: Reservation) -> bool:
+    """Whether the order goes on, though its points are free again."""
+    return found.state != "confirmed" and event.type not in CLOSING_TYPES
 
 
 def _confirm(

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from services.loyalty.definitions import VERSIONS_MAX, Definition, DefinitionId, Version
 from services.loyalty.membership import MembershipTerms
 from services.loyalty.programme import Programme
+from services.loyalty.rewards import Reward
 from services.loyalty.store import definitions as store
 from services.loyalty.subscriptions import MembershipPlan
 from services.loyalty.valuation import FinancePolicy
@@ -83,6 +84,7 @@ PROGRAMMES = routes(Programme, "programmes")
 MEMBERSHIP_TERMS = routes(MembershipTerms, "membership-terms")
 MEMBERSHIP_PLANS = routes(MembershipPlan, "membership-plans")
 FINANCE_POLICIES = routes(FinancePolicy, "finance-policies")
+REWARDS = routes(Reward, "rewards")
 
 
 async def _lay_down(id_: str, body: Definition, request: Request) -> Response:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.loyalty.definitions import Book, Definition, Version
-from services.loyalty.programme import KINDS
+from services.loyalty.kinds import KINDS
 from shared import db
 
 GET_LAST = text("SELECT seq FROM definition ORDER BY seq DESC LIMIT 1")

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from pydantic_core import to_json
@@ -28,6 +29,19 @@ SAVE_FACTS = text("""
 LOAD_FACTS = text("""
     SELECT customer_id, name, value, event_time, event_source, event_id FROM shopper_fact
     WHERE customer_id = ANY(CAST(:customer_ids AS text[])) AND name = ANY(CAST(:names AS text[]))
+""")
+LIST_BORN = text("""
+    SELECT born.customer_id
+    FROM shopper_fact AS born JOIN member USING (customer_id)
+    WHERE born.name = 'birthday' AND right(born.value #>> '{}', 5) = ANY(CAST(:days AS text[]))
+        AND born.customer_id > :after
+        AND NOT EXISTS (
+            SELECT FROM coupon
+            WHERE coupon.customer_id = born.customer_id AND coupon.reward_id = :reward_id
+                AND coupon.issued_at >= :since AND coupon.issued_at < :until
+        )
+    ORDER BY born.customer_id
+    LIMIT :members_max
 """)
 LOAD_TALLIES = text("""
     SELECT customer_id, subject, period, amount FROM tally
@@ -98,6 +112,29 @@ async def load_facts(
     for customer_id, name, value, *stamp in await conn.execute(LOAD_FACTS, wanted):
         found[customer_id].append(Fact(customer_id, name, value, (stamp[0], stamp[1], stamp[2])))
     return found
+
+
+async def list_born(
+    conn: AsyncConnection,
+    days: Collection[str],
+    reward_id: str,
+    since: datetime,
+    until: datetime,
+    *,
+    after: str,
+    members_max: int,
+) -> list[str]:
+    """Members with these birthdays (`MM-DD`) who have not got the reward in that time, in the
+    order of their ids after one of them."""
+    bound = {
+        "days": sorted(days),
+        "reward_id": reward_id,
+        "since": since,
+        "until": until,
+        "after": after,
+        "members_max": members_max,
+    }
+    return list((await conn.execute(LIST_BORN, bound)).scalars())
 
 
 async def load_tallies(

@@ -10,6 +10,7 @@ lots         dated points
 reservations points set aside for checkouts
 claims       offers that orders were promised
 membership   stays, waiting orders, external ids, cards, paid terms
+coupons      rewards in members' hands, their stocks, the shop's own codes
 definitions  what the store has laid down: the programme, rules, offers, rewards
 actions      what customers did beside ordering
 rules        what earning rules decide on, what they decided, caps and budgets
@@ -20,6 +21,7 @@ from services.loyalty.tables import (
     actions,
     claims,
     closings,
+    coupons,
     definitions,
     ledger,
     lots,
@@ -36,6 +38,7 @@ __all__ = [
     "actions",
     "claims",
     "closings",
+    "coupons",
     "definitions",
     "ledger",
     "lots",

@@ -195,6 +195,17 @@ async def test_an_order_cancelled_before_it_is_paid_frees_its_points(shop, door)
     assert await shop.held() == (100, 0)
 
 
+async def test_a_refund_that_follows_on_a_cancellation_spends_nothing(shop, door):
+    one = await shop.reserve(60)
+    order = paid_with(one)
+    unpaid = {"tenders": order.more["tenders"][:1]}
+    await door.give(at(order.event("order.cancelled", 2, **unpaid)))
+    await door.give(at(order.event("order.refunded", 3)))
+
+    assert (await shop.look(one))["state"] == "cancelled"
+    assert await shop.held() == (100, 0)
+
+
 async def test_a_refund_without_goods_gives_points_back_by_its_share_of_the_money(shop, door):
     one = await shop.reserve(100)
     order = paid_with(one, amount_minor=100)  # 300 of the 400 in money

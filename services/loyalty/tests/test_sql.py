@@ -10,6 +10,7 @@ from services.loyalty.store import (
     cards,
     claims,
     closings,
+    coupons,
     decisions,
     definitions,
     hot,
@@ -23,6 +24,7 @@ from services.loyalty.store import (
     seals,
     shoppers,
     standings,
+    stocks,
     subscriptions,
     tier_history,
     trail,
@@ -39,6 +41,7 @@ STATEMENTS |= statements(actions, decisions, products, shoppers, standings, tier
 STATEMENTS = statements(definitions, journals, lots, members, orders, reservations, seals)
 STATEMENTS |= statements(decisions, products, shoppers, standings, tier_history)
 STATEMENTS |= statements(bindings, cards, membership, subscriptions, waiting)
+STATEMENTS |= statements(coupons, stocks)
 STATEMENTS |= {
     "bindings.FIND_HOT": text(bindings.FIND_HOT),
     "bindings.ADD_HOT": text(bindings.ADD_HOT),

@@ -3,7 +3,7 @@
 from alembic import context, op
 
 revision = "loyalty_0040"
-down_revision = "loyalty_0020"
+down_revision = "loyalty_0030"
 branch_labels = None
 depends_on = None
 
