@@ -7,16 +7,14 @@ verdict: `earned`, or the name of what prevented it.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from services.loyalty import amounts, caps, conditions
 from services.loyalty.amounts import Sums
 from services.loyalty.caps import Used
 from services.loyalty.cart import Cart, Item, Shopper
-from services.loyalty.definitions import Version
 from services.loyalty.ledger import POINTS_MAX
-from services.loyalty.rules import KINDS, TIER, EarningRule, Kind, Rule, Rulebook
+from services.loyalty.rules import KINDS, Kind, Rule, Rulebook, tier_rule
 from shared.errors import Reject
 
 EARNED = "earned"
@@ -114,7 +112,7 @@ def award(cart: Cart, shopper: Shopper, rulebook: Rulebook, used: Used) -> Award
         for each in tries:
             if not each.verdict:
                 each.points = _points(each, rulebook.unit_minor)
-                _cap(each, cart.at.astimezone(cart.zone), used)
+                _cap(each, cart, used)
         _best_of_groups(tries)
         done = [each.done() for each in tries]
         for one in done:
@@ -131,9 +129,7 @@ def award(cart: Cart, shopper: Shopper, rulebook: Rulebook, used: Used) -> Award
 def _rules(rulebook: Rulebook, kind: Kind, shopper: Shopper) -> list[Rule]:
     rules = rulebook.of("order", kind)
     if kind == "multiplier" and shopper.tier_percent > 100:
-        percent = min(shopper.tier_percent, 10_000)
-        body = EarningRule(kind="multiplier", percent=percent, group=TIER)
-        rules.append(Version(TIER, 1, datetime.min, body))  # noqa: DTZ901  never compared
+        return [*rules, tier_rule(shopper.tier_percent)]
     return rules
 
 
@@ -142,15 +138,19 @@ def _select(
 ) -> _Try:
     """Whether the rule holds, and for which lines; `bases`: those of a multiplier."""
     each, body = _Try(rule), rule.body
-    for missing in conditions.misses(body.when, cart, shopper):
-        each.verdict = missing
-        return each
+    if body.when.model_fields_set:
+        for missing in conditions.misses(body.when, cart, shopper):
+            each.verdict = missing
+            return each
     each.bases = dict(sums.by(body.basis) if bases is None else bases)
-    for item in sums.items:
-        if missing := body.lines.misses(item):
-            each.lines[item.line_id] = LineAward(missing)
-        else:
-            each.items.append(item)
+    if not body.lines.model_fields_set:
+        each.items = list(sums.items)
+    else:
+        for item in sums.items:
+            if missing := body.lines.misses(item):
+                each.lines[item.line_id] = LineAward(missing)
+            else:
+                each.items.append(item)
     if body.when.spend_min_minor:
         money = sums.by(body.basis)
         if sum(money[item.line_id] for item in each.items) < body.when.spend_min_minor:
@@ -191,8 +191,11 @@ def _points(each: _Try, unit_minor: int) -> dict[str, int]:
             return amounts.fixed(body, each.items, bases)
 
 
-def _cap(each: _Try, at: datetime, used: Used) -> None:
-    left, by = caps.room(each.rule.id, each.rule.body.caps, at, used)
+def _cap(each: _Try, cart: Cart, used: Used) -> None:
+    limits = each.rule.body.caps
+    if not limits.model_fields_set:
+        return
+    left, by = caps.room(each.rule.id, limits, cart.at.astimezone(cart.zone), used)
     total = each.total
     if left is None or total <= left:
         return
@@ -242,7 +245,7 @@ def award_action(action: Action, shopper: Shopper, rulebook: Rulebook, used: Use
     for each in found:
         if not each.verdict:
             each.points = each.points if each.items else {}
-            _cap(each, cart.at.astimezone(cart.zone), used)
+            _cap(each, cart, used)
     _best_of_groups(found)
     done = tuple(each.done() for each in found)
     return Awards(done, {ACTION_LINE: sum(one.points for one in done)})

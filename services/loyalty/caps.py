@@ -25,16 +25,17 @@ class Used:
 
 def periods(caps: Caps, at: datetime) -> Iterator[tuple[str, str, int]]:
     """Name, label and limit of each period that is limited; `at` is in the store's zone."""
-    year, week, _ = at.isocalendar()
-    for name, label, limit in (
-        ("cap_day", at.date().isoformat(), caps.per_day),
-        ("cap_week", f"{year}-W{week:02}", caps.per_week),
-        ("cap_month", f"{at:%Y-%m}", caps.per_month),
-        ("cap_year", f"{at:%Y}", caps.per_year),
-        ("cap_ever", "ever", caps.ever),
-    ):
-        if limit is not None:
-            yield name, label, limit
+    if caps.per_day is not None:
+        yield "cap_day", at.date().isoformat(), caps.per_day
+    if caps.per_week is not None:
+        year, week, _ = at.isocalendar()
+        yield "cap_week", f"{year}-W{week:02}", caps.per_week
+    if caps.per_month is not None:
+        yield "cap_month", f"{at:%Y-%m}", caps.per_month
+    if caps.per_year is not None:
+        yield "cap_year", f"{at:%Y}", caps.per_year
+    if caps.ever is not None:
+        yield "cap_ever", "ever", caps.ever
 
 
 def room(rule_id: str, caps: Caps, at: datetime, used: Used) -> tuple[int | None, str]:

@@ -7,7 +7,7 @@ among the shopper's paid orders.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
@@ -21,11 +21,13 @@ from services.loyalty.definitions import Book
 from services.loyalty.ladder import Ladder, ranked
 from services.loyalty.lines import LineState
 from services.loyalty.points import BASE, RuleName
-from services.loyalty.rules import rulebook_at
+from services.loyalty.rules import asked, rulebook_at
 from services.loyalty.usage import ORDERS, Credit
 from shared.events.envelope import Event
 from shared.events.orders import OrderSnapshot
 from shared.stores import Stores
+
+NOTHING_USED = Used()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +140,8 @@ def decide(case: Case, bases: Mapping[str, int]) -> Mapping[str, int]:
         order_id,
         case.placed_at,
         mark,
-        counted=before.counted if before else False,
-        shopper=replace(shopper, attributes={}, birthday=""),
+        counted=bool(awards.lines) and _is_kept(case),
+        shopper=_without_facts(shopper),
         credits=tuple(usage.credits_of(awards, cart)),
         rule=_most(awards),
     )
@@ -154,25 +156,39 @@ def count(case: Case, lines: Mapping[str, LineState]) -> None:
     after = case.out.decisions.get(case.order.order_id) or before
     if after is None:
         return
-    old = usage.held(before.credits if before else (), case.booked)
-    new = usage.held(after.credits, lines)
-    new.places.subtract(old.places)
-    new.budgets.subtract(old.budgets)
     counted = bool(lines) and _is_kept(case)
     if counted != after.counted:
-        new.places[ORDERS] += 1 if counted else -1
         case.out.decisions[after.order_id] = replace(after, counted=counted)
+    if counted != (before.counted if before else False):
+        _add(case, ORDERS, 1 if counted else -1)
+    if after.credits or (before and before.credits):
+        _count_points(case, before.credits if before else (), after.credits, lines)
+
+
+def _count_points(
+    case: Case,
+    old_credits: Sequence[Credit],
+    new_credits: Sequence[Credit],
+    lines: Mapping[str, LineState],
+) -> None:
+    old, new = usage.held(old_credits, case.booked), usage.held(new_credits, lines)
+    new.places.subtract(old.places)
+    new.budgets.subtract(old.budgets)
     for place, more in new.places.items():
-        if more:
-            case.out.counted[case.owner][place] += more
-            case.out.by_person[case.person][place] += more
+        _add(case, place, more)
     for rule_id, more in new.budgets.items():
         if more:
             case.out.budgets[rule_id] += more
-    for credit in after.credits:
+    for credit in new_credits:
         if credit.budget is not None:
             known = case.out.limits.get(credit.rule_id, credit.budget)
             case.out.limits[credit.rule_id] = min(known, credit.budget)
+
+
+def _add(case: Case, place: Place, more: int) -> None:
+    if more:
+        case.out.counted[case.owner][place] += more
+        case.out.by_person[case.person][place] += more
 
 
 def _is_kept(case: Case) -> bool:
@@ -193,12 +209,23 @@ def _shopper(case: Case) -> Shopper:
         return replace(then, attributes=known.attributes, birthday=known.birthday)
     more = case.out.by_person[case.person][ORDERS]
     own = 1 if case.before and case.before.counted else 0
-    known = replace(known, orders_before=known.orders_before + more - own)
+    orders = known.orders_before + more - own
+    if orders != known.orders_before:
+        known = replace(known, orders_before=orders)
     return ranked(known, case.ladder.tier(case.owner, case.placed_at))
+
+
+def _without_facts(shopper: Shopper) -> Shopper:
+    if not shopper.attributes and not shopper.birthday:
+        return shopper
+    return replace(shopper, attributes={}, birthday="")
 
 
 def _used(case: Case) -> Used:
     """What is counted already, without what this order itself holds of it."""
+    wanted = asked(case.book)
+    if not wanted.capped and not wanted.budgets:
+        return NOTHING_USED
     own = usage.held(case.before.credits if case.before else (), case.booked)
     own_budgets = {rule_id: -amount for rule_id, amount in own.budgets.items()}
     return usage.used(

@@ -6,8 +6,8 @@ one kind (stacking) is stated at the fields; `awarding.py` does what is stated h
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -139,11 +139,30 @@ class Rulebook:
 
     rules: tuple[Rule, ...]
     unit_minor: int = 100
+    _sorted: dict[tuple[str, Kind], list[Rule]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     def of(self, on: Literal["order", "action"], kind: Kind) -> list[Rule]:
         """By priority."""
-        found = [rule for rule in self.rules if (rule.body.on, rule.body.kind) == (on, kind)]
-        return sorted(found, key=lambda rule: (-rule.body.priority, rule.id))
+        found = self._sorted.get((on, kind))
+        if found is None:
+            wanted = [rule for rule in self.rules if (rule.body.on, rule.body.kind) == (on, kind)]
+            found = sorted(wanted, key=lambda rule: (-rule.body.priority, rule.id))
+            self._sorted[on, kind] = found
+        return found
+
+
+RULEBOOKS_MAX = 1_000
+_rulebooks: dict[tuple[int | str, ...], Rulebook] = {}
+DEFAULT: Rule = Version(BASE.id, BASE.version, datetime(1970, 1, 1, tzinfo=UTC), EarningRule())
+
+
+@lru_cache(maxsize=1_000)
+def tier_rule(percent: int) -> Rule:
+    """What a tier's multiplier is to the rules: one of them, of its own group."""
+    body = EarningRule(kind="multiplier", percent=min(percent, 10_000), group=TIER)
+    return Version(TIER, 1, DEFAULT.starts_at, body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +179,10 @@ class Asked:
 
 def rulebook_at(book: Book, at: datetime, base_currency: str) -> Rulebook:
     """The rules that count for what happened `at`; before the first for orders, the base rule."""
-    unit_minor = 10 ** DIGITS.get(base_currency, 2)
     rules = tuple(book.in_force(EarningRule, at))
     if not any(first <= at for first in _starts(book)):
-        rules = (Version(BASE.id, BASE.version, at, EarningRule()), *rules)
-    return Rulebook(rules, unit_minor)
+        rules = (DEFAULT, *rules)
+    return _rulebook(rules, base_currency)
 
 
 @lru_cache(maxsize=8)
@@ -197,7 +215,19 @@ def with_candidate(book: Book, at: datetime, base_currency: str, candidate: Rule
     else:
         others = rulebook_at(book, at, base_currency).rules
     rules = (*(rule for rule in others if rule.id != candidate.id), candidate)
-    return Rulebook(rules, 10 ** DIGITS.get(base_currency, 2))
+    return _rulebook(rules, base_currency)
+
+
+def _rulebook(rules: tuple[Rule, ...], base_currency: str) -> Rulebook:
+    """One object for the same rules: thousands of orders ask for it, and few rules change."""
+    key: tuple[int | str, ...] = (*map(id, rules), base_currency)
+    found = _rulebooks.get(key)
+    if found is None:
+        if len(_rulebooks) >= RULEBOOKS_MAX:
+            _rulebooks.clear()
+        found = Rulebook(rules, 10 ** DIGITS.get(base_currency, 2))
+        _rulebooks[key] = found  # which keeps its rules alive, so that no id is used again
+    return found
 
 
 @lru_cache(maxsize=8)
