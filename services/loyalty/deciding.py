@@ -74,7 +74,8 @@ async def load_one(
     shopper, counted = Shopper(customer_id), {}
     if customer_id:
         labels = caps.labels(cart.at.astimezone(cart.zone)) if wanted.capped else set()
-        counted = await _counted(conn, [person], wanted, labels)
+        if labels or wanted.numbers:
+            counted = await _counted(conn, [person], wanted, labels)
         found = await load_shoppers(conn, {customer_id: person}, wanted, counted)
         shopper = found[customer_id]
     products = await load_products(conn, {item.product_id for item in cart.items}, wanted)

@@ -175,6 +175,8 @@ class Asked:
     capped: frozenset[str]
     """The rules that count what each member has earned by them."""
     budgets: frozenset[str]
+    numbers: bool
+    """Whether it matters which order of the shopper's it is."""
 
 
 def rulebook_at(book: Book, at: datetime, base_currency: str) -> Rulebook:
@@ -205,6 +207,7 @@ def asked_by(rules: Iterable[Rule]) -> Asked:
         products=any(_asks_products(body.lines) for body in bodies),
         capped=frozenset(rule.id for rule in every if _limits_members(rule.body.caps)),
         budgets=frozenset(rule.id for rule in every if rule.body.caps.budget),
+        numbers=any(body.when.order_number or body.when.every_nth_order for body in bodies),
     )
 
 

@@ -12,10 +12,11 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path
-from pydantic import AwareDatetime, BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.loyalty import deciding, snapshots
+from services.loyalty.api.carts import Moment
 from services.loyalty.backtest import Side, Trial
 from services.loyalty.cart import Cart, Shopper
 from services.loyalty.carts import known
@@ -52,8 +53,8 @@ Past = tuple[Cart, Shopper, str, int]
 class BackTest(Body):
     """On which orders, by when they were placed; `rule`, or a version that is laid down."""
 
-    since: AwareDatetime
-    until: AwareDatetime
+    since: Moment
+    until: Moment
     rule: EarningRule | None = None
     version: Annotated[int, Field(ge=1)] | None = None
     orders_max: Annotated[int, Field(ge=1, le=ORDERS_MAX)] = ORDERS_MAX

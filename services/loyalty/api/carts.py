@@ -1,9 +1,9 @@
 """A cart as a checkout or a storefront sends it, and what it is to rules and offers."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from services.loyalty.cart import Cart, Item, Kind
 from shared.events.envelope import CustomerId
@@ -19,6 +19,19 @@ from shared.events.fields import (
 )
 from shared.http.context import Body
 from shared.stores import Stores
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def _sensible(value: datetime) -> datetime:
+    """Refuse what no zone could tell the day of."""
+    if not EARLIEST <= value < LATEST:
+        raise ValueError("give a time between 2000 and 2200")
+    return value
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_sensible)]
 
 
 class CartLine(Body):
@@ -56,7 +69,7 @@ class CartAsked(Body):
     """The part that would be paid in points."""
     rewards: Annotated[frozenset[Id], Field(max_length=100)] = frozenset()
     """Rewards whose coupons would be used."""
-    at: AwareDatetime | None = None
+    at: Moment | None = None
     """Another time than now, such as a day of a campaign to come; for server keys."""
 
     def cart(self, now: datetime, stores: Stores) -> Cart:
