@@ -6,6 +6,7 @@ A storefront asks for its own customer, and for now. A server key asks for anyon
 nobody, and for any time: what will a campaign give that has not begun?
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from fastapi import APIRouter, Request
@@ -29,7 +30,9 @@ from shared.http.context import context_of
 router = APIRouter(prefix="/v1", tags=["quotes"])
 
 
-class RuleView(BaseModel):
+# Dataclasses, and not models: a quote holds hundreds of them, and none needs to be validated.
+@dataclass(frozen=True, slots=True)
+class RuleView:
     """What a rule says of the whole order: `earned`, or what prevented it on every line."""
 
     rule_id: str
@@ -54,7 +57,8 @@ class RuleView(BaseModel):
         )
 
 
-class LineRuleView(BaseModel):
+@dataclass(frozen=True, slots=True)
+class LineRuleView:
     """What a rule says of one line: `earned`, or the name of what prevented it."""
 
     rule_id: str
@@ -65,7 +69,8 @@ class LineRuleView(BaseModel):
     points: int
 
 
-class LineView(BaseModel):
+@dataclass(frozen=True, slots=True)
+class LineView:
     """What one line earns, and every rule's verdict."""
 
     line_id: str
