@@ -6,17 +6,13 @@ and times the request, and joins the ids of a merged person. The bare one is Fas
 """
 
 import asyncio
-import json
-import subprocess
-import sys
-from typing import Annotated, Any
+from typing import Annotated
 
-import httpx
 import typer
 
-from bench import measure
+from bench import measure, server
+from bench.server import Figures
 from services.profile.__main__ import SERVICE
-from shared.keys import new_key
 from shared.testing import open_door, settings_for
 from stack.infra import Infra
 from stack.ports import scratch
@@ -25,29 +21,10 @@ PROFILES = 500
 CLIENTS = 16
 
 
-def load(port: int, seconds: float, token: str) -> dict[str, Any]:
+def load(port: int, seconds: float, token: str) -> Figures:
     """One round of GETs over all profiles."""
     paths = [f"/v1/profiles/c{n}" for n in range(PROFILES)]
-    command = [sys.executable, "-m", "bench.load", str(port), str(seconds), str(CLIENTS), token]
-    done = subprocess.run(
-        [*command, *paths], cwd=measure.ROOT, capture_output=True, check=True, text=True
-    )
-    result: dict[str, Any] = json.loads(done.stdout)
-    assert not result["failures"], "every answer is 200"
-    return result
-
-
-async def answers(port: int, token: str) -> None:
-    """Wait until the server does."""
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client:
-        for _ in range(600):
-            try:
-                if (await client.get(f"http://127.0.0.1:{port}/v1/profiles/c1")).is_success:
-                    return
-            except httpx.TransportError:
-                pass
-            await asyncio.sleep(0.1)
-    raise TimeoutError(f"port {port} does not answer; logs are in {measure.FOLDER}")
+    return server.gets(port, seconds, CLIENTS, token, paths)
 
 
 async def prepare(own: Infra) -> tuple[dict[str, str], str]:
@@ -57,10 +34,7 @@ async def prepare(own: Infra) -> tuple[dict[str, str], str]:
     async with open_door(SERVICE, settings) as door:
         for first in range(0, 4 * PROFILES, 500):
             await door.give(*[measure.paid(n, PROFILES) for n in range(first, first + 500)])
-    token, line = new_key(scopes=["profile:read"], rate=1_000_000)
-    keys = measure.FOLDER / "keys.json"
-    keys.write_text(json.dumps({"keys": [line.model_dump(mode="json")]}))
-    return measure.worker_env(own, made.url, REGULARS_KEYS_FILE=str(keys)), token
+    return server.api_env(own, made.url, "profile:read")
 
 
 async def run(rounds: int, seconds: float) -> None:
@@ -74,8 +48,8 @@ async def run(rounds: int, seconds: float) -> None:
             measure.process("services.profile", "api", log="api", **api_env),
             measure.process("bench.baselines.bare_get", log="bare", **bare_env),
         ):
-            await answers(ports["ours"], token)
-            await answers(ports["bare"], token)
+            for port in ports.values():
+                await server.answers(port, token, "/v1/profiles/c1")
             for port in ports.values():
                 load(port, 1, token)
             pairs = [

@@ -60,6 +60,23 @@ async def make_topics(servers: str) -> None:
 
 def paid(number: int, customers: int) -> Event:
     """A paid order of three lines, for one of so many customers."""
+    return order(number, f"c{number * 7919 % customers}")
+
+
+def completed(number: int, customer_id: str) -> Event:
+    """An order of 7,500.00 that has arrived: its points are active at once."""
+    return order(number, customer_id, "order.completed", revision=3, unit_minor=125_000)
+
+
+def order(
+    number: int,
+    customer_id: str,
+    type_: str = "order.paid",
+    *,
+    revision: int = 2,
+    unit_minor: int = 1_250,
+) -> Event:
+    """An order of three lines and six pieces: 75.00."""
     lines = tuple(
         Line(
             line_id=str(n),
@@ -67,25 +84,26 @@ def paid(number: int, customers: int) -> Event:
             sku=f"s{(number * 7 + n * 13) % 500}-m",
             name="A thing to buy",
             quantity=n,
-            unit_price_minor=1_250,
-            total_minor=1_250 * n,
+            unit_price_minor=unit_minor,
+            total_minor=unit_minor * n,
         )
         for n in (1, 2, 3)
     )
-    order = OrderSnapshot(
-        customer_id=f"c{number * 7919 % customers}",
+    snapshot = OrderSnapshot(
+        customer_id=customer_id,
         order_id=f"o{number}",
-        revision=2,
+        revision=revision,
         store="default",
         channel="web",
         currency="EUR",
-        total_minor=7_500,
+        total_minor=6 * unit_minor,
         lines=lines,
-        tenders=(Tender(kind="money", amount_minor=7_500),),
+        tenders=(Tender(kind="money", amount_minor=6 * unit_minor),),
         placed_at=START + timedelta(seconds=number),
     )
-    time = START + timedelta(seconds=number + 60)
-    return codec.make("order.paid", order, id=f"e{number}", source="shop/bench", time=time)
+    time = START + timedelta(seconds=number + 30 * revision)
+    id_ = f"e{number}" if revision == 2 else f"e{number}r{revision}"
+    return codec.make(type_, snapshot, id=id_, source="shop/bench", time=time)
 
 
 async def publish(servers: str, events: Sequence[Event]) -> None:
