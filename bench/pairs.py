@@ -51,9 +51,7 @@ class Load:
     async def pair(self, to: Connection, due: float) -> None:
         """One checkout."""
         member, self.turn = f"{self.prefix}{self.turn % self.count}", self.turn + 1
-        head, made = await self.post(
-            to, f"/v1/accounts/{member}/reservations", {"points": POINTS}
-        )
+        head, made = await self.post(to, f"/v1/accounts/{member}/reservations", {"points": POINTS})
         reserved = time.perf_counter()
         self.reserves.append(reserved - due)
         if head[9:12] != b"201":

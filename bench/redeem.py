@@ -10,6 +10,7 @@ last at half the rate that we reached, for the time that a checkout waits.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Annotated
 from uuid import uuid4
 
@@ -30,6 +31,7 @@ CROWD = 64
 ASKED_BY_EACH = 4
 POINTS = 1_000
 CLIENTS = 16
+BUSY = 503
 SCOPES = ("loyalty:read", "loyalty:write")
 
 Call = Callable[..., Awaitable[httpx.Response]]
@@ -59,7 +61,13 @@ async def crowd(port: int, token: str) -> Figures:
     async with httpx.AsyncClient(base_url=url, headers=headers, limits=limits, timeout=30) as http:
 
         async def post(path: str, **body: int) -> httpx.Response:
-            return await http.post(path, json=body, headers={"Idempotency-Key": str(uuid4())})
+            key = {"Idempotency-Key": str(uuid4())}
+            while True:  # where the queue is full or the line is cut: the same once more
+                with suppress(httpx.TransportError):
+                    answer = await http.post(path, json=body, headers=key)
+                    if answer.status_code != BUSY:
+                        return answer
+                await asyncio.sleep(0.1)
 
         made = await asyncio.gather(*(_client(post) for _ in range(CROWD)))
         ids = [id_ for _, own in made for id_ in own]

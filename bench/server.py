@@ -52,9 +52,7 @@ def pairs(
 
     At a rate a crowded machine may fail to answer some: they are told as `failures`.
     """
-    return _load(
-        "bench.pairs", str(port), str(seconds), str(clients), token, members, str(per_s)
-    )
+    return _load("bench.pairs", str(port), str(seconds), str(clients), token, members, str(per_s))
 
 
 def _load(*command: str) -> Figures:

@@ -11,7 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.loyalty import announcements, ledger, reservations
 from services.loyalty import wallet as wallets
+from services.loyalty.lots import first_of
 from services.loyalty.reservations import Reservation
+from services.loyalty.store import few
 from services.loyalty.store import journals as journal_store
 from services.loyalty.store import lots as lot_store
 from services.loyalty.store import members as member_store
@@ -20,6 +22,8 @@ from services.loyalty.wallet import Wallet
 from shared import aliases, outbox
 
 ALL = 10**9
+FEW = 20
+"""Lots of one account to begin with: so a member of thousands waits no longer than others."""
 
 
 async def open_person(
@@ -33,27 +37,40 @@ async def open_person(
     """The accounts of all ids of a person, locked, with lots of at least `wanted` points if there
     are so many at `now`.
 
-    What is over has been expired, and checkouts that never came back are freed. Empty if the
-    person has no account. `pooled` false: of the one id.
+    What is over has been expired; where points are short, checkouts that never came back are
+    freed. Empty if the person has no account. `pooled` false: of the one id.
     """
-    members: Collection[str] = [customer_id]
     if pooled:
-        members = (await aliases.person_of(conn, customer_id)).members
-    accounts = (await member_store.lock(conn, members)).values()
+        accounts = await member_store.lock_person(conn, customer_id)
+    else:
+        accounts = list((await member_store.lock(conn, [customer_id])).values())
     ids = [account.account_id for account in accounts]
+    wallet = Wallet.open(accounts)
     if not ids:
-        return Wallet.open(())
-    overdue = await reservation_store.load_overdue(conn, members, now)
-    held = [part.lot_id for one in overdue for part in one.parts]
-    found = await lot_store.load_spendable(conn, ids)
-    if sum(lot.remaining for lot in found if not lot.is_over(now)) < wanted:
+        return wallet
+    found = await lot_store.load_spendable(conn, ids, FEW)
+    if sum(lot.remaining for lot in first_of(found, FEW) if not lot.is_over(now)) < wanted:
         found = await lot_store.load_spendable(conn, ids, ALL)
-    wallet = Wallet.open(accounts, [*found, *(await lot_store.load(conn, held) if held else [])])
+    wallet.bring(found)
     for lot in found:
         if lot.is_over(now):
             wallets.expire(wallet, lot)
-    await time_out(conn, wallet, overdue)
+    if wallet.spendable(now) < wanted:
+        await _free_overdue(conn, wallet, customer_id, now, pooled=pooled)
     return wallet
+
+
+async def _free_overdue(
+    conn: AsyncConnection, wallet: Wallet, customer_id: str, now: datetime, *, pooled: bool
+) -> None:
+    members: Collection[str] = [customer_id]
+    if pooled:
+        members = (await aliases.person_of(conn, customer_id)).members
+    overdue = await reservation_store.load_overdue(conn, members, now)
+    held = [part.lot_id for one in overdue for part in one.parts]
+    if held:
+        wallet.bring(await lot_store.load(conn, held))
+        await time_out(conn, wallet, overdue)
 
 
 async def time_out(conn: AsyncConnection, wallet: Wallet, overdue: Iterable[Reservation]) -> None:
@@ -70,10 +87,14 @@ async def time_out(conn: AsyncConnection, wallet: Wallet, overdue: Iterable[Rese
 async def save(conn: AsyncConnection, wallet: Wallet) -> None:
     """Balances, lots, journals, and what is told of them; of expiry, whoever came upon it."""
     moved = [wallet.accounts[account_id] for account_id in wallet.moved]
-    await member_store.save(conn, moved)
     changed = [wallet.lots[lot_id] for lot_id in wallet.changed]
-    await lot_store.save(conn, changed, wallet.known)
-    await journal_store.append(conn, wallet.journals)
+    if few.are_few(moved, changed, wallet.journals) and wallet.changed <= wallet.known:
+        if moved:
+            await few.save(conn, moved, changed, wallet.journals)
+    else:
+        await member_store.save(conn, moved)
+        await lot_store.save(conn, changed, wallet.known)
+        await journal_store.append(conn, wallet.journals)
     expired = [
         announcements.expired(journal, account)
         for journal in wallet.journals

@@ -9,6 +9,7 @@ is a matter of time alone: one that is past its date is never spent, whether or 
 that books the expiry has come by.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -72,9 +73,27 @@ def lot_id(earned_at: datetime, source: str, document: str, expires_at: datetime
     return UUID(int=stamp << 80 | 0x8 << 76 | 0b10 << 62 | rest)
 
 
+def _turn(lot: Lot) -> tuple[datetime, datetime, UUID]:
+    return (lot.expires_at or NEVER, lot.earned_at, lot.id)
+
+
 def by_expiry(lots: Iterable[Lot]) -> list[Lot]:
     """In the order in which they are spent."""
-    return sorted(lots, key=lambda lot: (lot.expires_at or NEVER, lot.earned_at, lot.id))
+    return sorted(lots, key=_turn)
+
+
+def first_of(found: Iterable[Lot], lots_max: int) -> list[Lot]:
+    """The lots before which none is missing, where at most `lots_max` of each account were read.
+
+    Of several accounts: those up to where the first account that may have more breaks off.
+    """
+    by_account: defaultdict[UUID, list[Lot]] = defaultdict(list)
+    for lot in found:
+        by_account[lot.account_id].append(lot)
+    ends = [max(map(_turn, own)) for own in by_account.values() if len(own) >= lots_max]
+    end = min(ends, default=None)
+    every = [lot for own in by_account.values() for lot in own]
+    return [lot for lot in every if end is None or _turn(lot) <= end]
 
 
 def pick(lots: Iterable[Lot], points: int, now: datetime) -> list[Part]:

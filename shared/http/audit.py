@@ -43,6 +43,13 @@ RECORD = text("""
     )
 """)
 
+# A change's row, written in one statement with its answer (`once.py`).
+RECORD_ONE = """
+    INSERT INTO audit (caller, action, subject, request_id, detail)
+    VALUES (:audit_caller, :audit_action, :audit_subject, :audit_request_id,
+            CAST(:audit_detail AS jsonb))
+"""
+
 Row = tuple[datetime, str, str, str | None, str, str]
 
 
@@ -60,6 +67,19 @@ async def record(
     await _insert(conn, [row])
 
 
+def change(
+    request: Request, *, subject: str | None = None, detail: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What RECORD_ONE binds: the change that `request` asks for."""
+    return {
+        "audit_caller": caller_id(request.scope),
+        "audit_action": action_of(request.scope),
+        "audit_subject": subject,
+        "audit_request_id": request.scope["request_id"],
+        "audit_detail": json.dumps(detail or {}),
+    }
+
+
 async def write(
     conn: AsyncConnection,
     request: Request,
@@ -67,10 +87,8 @@ async def write(
     subject: str | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """The change that `request` asks for, in its transaction."""
-    who, what = caller_id(request.scope), action_of(request.scope)
-    request_id = request.scope["request_id"]
-    await record(conn, who, what, subject=subject, request_id=request_id, detail=detail)
+    """The change that `request` asks for, in its transaction; of `once`, it is done there."""
+    await conn.execute(text(RECORD_ONE), change(request, subject=subject, detail=detail))
 
 
 def read(scope: Scope, subject: str | None) -> None:

@@ -7,7 +7,7 @@
 The transaction commits before the answer leaves. The answer is stored in it, so a caller
 that never got it sends the same request again and gets the same answer, marked
 `Idempotent-Replayed: true`, with no second effect. A refusal (a 4xx that the route raises)
-undoes the work back to a savepoint and is stored too: what was refused stays refused under
+undoes the work, and is stored in a transaction after it: what was refused stays refused under
 its key. 401, 429 and every 5xx are not stored, for they say nothing of the request. If the
 caller is gone or the time is up, the transaction has committed or rolled back whole.
 
@@ -32,27 +32,35 @@ from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared import db, outbox
 from shared.errors import AppError, BadRequest, Conflict, Unprocessable
 from shared.http import audit, problems
 from shared.http.auth import caller_of
 from shared.http.context import context_of
 
 KEY_FORM = re.compile(r"[!-~]{1,255}")
+WAIT, SOON = "wait, then send the same again", {"Retry-After": "1"}
 NOT_STORED = {401, 429}  # about the caller's credentials and pace, not about the request
 
-TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
-# A statement of its own, after the lock: its snapshot must see what the last holder committed.
-GET_ANSWER = text("""
-    SELECT fingerprint, status, headers, body
-    FROM stored_answer
-    WHERE caller = :caller AND method = :method AND path = :path AND key = :key
+# One round trip. An answer that is committed between the look and the lock is not seen here; it
+# is found when this request's own answer is stored, and then nothing of it has happened.
+CLAIM = text("""
+    SELECT pg_try_advisory_xact_lock(:lock), found.fingerprint, found.status, found.headers,
+        found.body
+    FROM (VALUES (1)) AS request (n) LEFT JOIN stored_answer AS found
+        ON caller = :caller AND method = :method AND path = :path AND key = :key
 """)
-STORE_ANSWER = text("""
+_STORE = """
     INSERT INTO stored_answer
         (caller, method, path, key, fingerprint, status, headers, body, subject)
     VALUES (:caller, :method, :path, :key, :fingerprint, :status, CAST(:headers AS jsonb), :body,
             :subject)
-""")
+    ON CONFLICT DO NOTHING
+    RETURNING key
+"""
+STORE_ANSWER = text(_STORE)
+# One round trip for both: every write pays it while it holds its customer's lock.
+AUDIT_AND_STORE = text(f"WITH recorded AS ({audit.RECORD_ONE}) {_STORE}")
 
 
 class Replayed(Exception):
@@ -105,26 +113,33 @@ async def once(request: Request, body: BaseModel | None = None) -> AsyncIterator
     """A transaction that has one effect for one Idempotency-Key; see the module."""
     names = _names(request)
     fingerprint = _fingerprint(request, body)
-    refusal: AppError | None = None
     context, caller = context_of(request), caller_of(request)
-    async with context.engine.begin() as conn:
-        await _claim(conn, names, fingerprint)
-        tx = Tx(conn, request.scope.get("subject") or caller.sub or None)
-        try:
-            async with conn.begin_nested():
-                yield tx
-                assert tx.response, "the route must return tx.answer(...) inside the block"
-                await audit.write(conn, request, subject=tx.subject, detail=tx.detail)
-        except AppError as error:
-            if error.status >= 500 or error.status in NOT_STORED:
-                raise
-            refusal = error
-            tx.response = problems.answer(error)
-        await _store(tx, names, fingerprint)
-    if refusal:
-        raise refusal
-    if context.bell:
+    tx: Tx | None = None
+    try:
+        async with context.engine.begin() as conn:
+            await _claim(conn, names, fingerprint)
+            tx = Tx(conn, request.scope.get("subject") or caller.sub or None)
+            yield tx
+            assert tx.response, "the route must return tx.answer(...) inside the block"
+            row = audit.change(request, subject=tx.subject, detail=tx.detail)
+            if not await db.run(conn, AUDIT_AND_STORE, **row, **_answer(tx, names, fingerprint)):
+                raise InProgress(WAIT, headers=SOON)
+            told = outbox.was_fed(conn)
+    except AppError as error:
+        if tx is None or isinstance(error, InProgress) or not _is_kept(error):
+            raise
+        tx.response = problems.answer(error)
+        async with context.engine.begin() as conn:
+            # The key was free for a moment: whoever took it has said what its answer is.
+            await _claim(conn, names, fingerprint)
+            await db.run(conn, STORE_ANSWER, **_answer(tx, names, fingerprint))
+        raise
+    if context.bell and told:
         context.bell.ring()
+
+
+def _is_kept(refusal: AppError) -> bool:
+    return refusal.status < 500 and refusal.status not in NOT_STORED
 
 
 def _names(request: Request) -> dict[str, str]:
@@ -153,24 +168,25 @@ def _fingerprint(request: Request, body: BaseModel | None) -> bytes:
 async def _claim(conn: AsyncConnection, names: dict[str, str], fingerprint: bytes) -> None:
     """Hold the key until the transaction ends; raises if it is in use or was used."""
     lock = sha256(f"{names['caller']}\0{names['key']}".encode()).digest()[:8]
-    number = int.from_bytes(lock, signed=True)
-    if not (await conn.execute(TRY_LOCK, {"lock": number})).scalar_one():
-        raise InProgress("wait, then send the same again", headers={"Retry-After": "1"})
-    row = (await conn.execute(GET_ANSWER, names)).one_or_none()
-    if row is None:
+    [claimed] = await db.run(conn, CLAIM, lock=int.from_bytes(lock, signed=True), **names)
+    free, known, status, headers, body = claimed
+    if not free:
+        raise InProgress(WAIT, headers=SOON)
+    if known is None:
         return
-    if row.fingerprint != fingerprint:
+    if known != fingerprint:
         raise KeyReused("it came with another query or body before; use a new key")
-    response = Response(row.body, row.status)
-    response.headers.update(row.headers)
+    response = Response(body, status)
+    response.headers.update(headers)
     response.headers["Idempotent-Replayed"] = "true"
     raise Replayed(response)
 
 
-async def _store(tx: Tx, names: dict[str, str], fingerprint: bytes) -> None:
+def _answer(tx: Tx, names: dict[str, str], fingerprint: bytes) -> dict[str, Any]:
+    """What STORE_ANSWER binds."""
     assert tx.response
     headers = {k: v for k, v in tx.response.headers.items() if k != "content-length"}
-    answer = {
+    return {
         **names,
         "fingerprint": fingerprint,
         "status": tx.response.status_code,
@@ -178,4 +194,3 @@ async def _store(tx: Tx, names: dict[str, str], fingerprint: bytes) -> None:
         "body": tx.response.body,
         "subject": tx.subject,
     }
-    await tx.conn.execute(STORE_ANSWER, answer)

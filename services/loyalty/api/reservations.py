@@ -25,7 +25,6 @@ from services.loyalty.programme import Redemption, programme_at
 from services.loyalty.reservations import Reservation, TimedOut
 from services.loyalty.store import definitions
 from services.loyalty.store import lots as lot_store
-from services.loyalty.store import members as member_store
 from services.loyalty.store import reservations as store
 from services.loyalty.wallet import Wallet
 from shared.errors import NotFound
@@ -248,8 +247,7 @@ async def _open(
     conn: AsyncConnection, request: Request, reservation_id: str
 ) -> tuple[Reservation, Wallet]:
     """The reservation with its accounts locked and its lots."""
-    before = await _find(conn, request, reservation_id)
-    wallet = Wallet.open(await member_store.lock_accounts(conn, before.account_ids))
+    wallet = Wallet.open(await store.lock_accounts(conn, reservation_id))
     one = await _find(conn, request, reservation_id)  # as it is under the lock
     wallet.bring(await lot_store.load(conn, [part.lot_id for part in one.parts]))
     return one, wallet

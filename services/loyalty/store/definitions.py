@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.loyalty.definitions import Book, Definition, Version
 from services.loyalty.programme import KINDS
+from shared import db
 
 GET_LAST = text("SELECT seq FROM definition ORDER BY seq DESC LIMIT 1")
 LIST_ALL = text("SELECT kind, id, version, starts_at, document FROM definition ORDER BY seq")
@@ -34,11 +35,12 @@ class Superseded(Exception):
 
 async def book(conn: AsyncConnection) -> Book:
     """All definitions, as committed now."""
-    last = (await conn.execute(GET_LAST)).scalar() or 0
+    rows = await db.run(conn, GET_LAST)
+    last = rows[0][0] if rows else 0
     engine = conn.engine.sync_engine
     known, found = _books.get(engine, (-1, Book()))
     if known != last:
-        rows = await conn.execute(LIST_ALL)
+        rows = await db.run(conn, LIST_ALL)
         found = Book(_version(*row) for row in rows if row[0] in KINDS)
         _books[engine] = (last, found)
     return found

@@ -128,9 +128,9 @@ class Entry:
 async def append(conn: AsyncConnection, journals: Collection[Journal]) -> None:
     """Journals with their postings. A business key that comes twice is an error, and seen."""
     if journals:
-        await db.copy_rows(conn, "journal", JOURNAL, map(_row, journals))
+        await db.copy_rows(conn, "journal", JOURNAL, map(row_of, journals))
         await db.copy_rows(conn, "unsealed", ("journal_id",), ((j.id,) for j in journals))
-        postings = chain.from_iterable(map(_posting_rows, journals))
+        postings = chain.from_iterable(map(posting_rows, journals))
         await db.copy_rows(conn, "posting", POSTING, postings)
 
 
@@ -182,7 +182,7 @@ async def caused(conn: AsyncConnection, source: str, event_id: str) -> list[dict
     ]
 
 
-def _row(journal: Journal) -> tuple[object, ...]:
+def row_of(journal: Journal) -> tuple[object, ...]:
     """In the order of JOURNAL."""
     cause = journal.cause
     return (
@@ -202,7 +202,7 @@ def _row(journal: Journal) -> tuple[object, ...]:
     )
 
 
-def _posting_rows(journal: Journal) -> list[tuple[object, ...]]:
+def posting_rows(journal: Journal) -> list[tuple[object, ...]]:
     """In the order of POSTING."""
     return [
         (journal.id, journal.account_id, p.points, position, p.debit, p.credit, p.line)

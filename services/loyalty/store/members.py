@@ -33,6 +33,17 @@ LOCK_ACCOUNTS = text("""
     ORDER BY m.customer_id
     FOR UPDATE OF b
 """)
+# The same of all ids of a person, in one round trip: it is the checkout's.
+LOCK_PERSON = text("""
+    SELECT m.customer_id, b.account_id, b.pending, b.active, b.reserved, b.owed, b.version
+    FROM member AS m JOIN balance AS b USING (account_id)
+    WHERE m.customer_id = ANY(coalesce(
+        (SELECT members FROM alias WHERE customer_id = CAST(:customer_id AS text)),
+        ARRAY[CAST(:customer_id AS text)]
+    ))
+    ORDER BY m.customer_id
+    FOR UPDATE OF b
+""")
 # In the same order; the accounts of the erased, which nobody else locks, come last.
 LOCK_BY_ACCOUNT = text("""
     SELECT coalesce(m.customer_id, ''), b.account_id, b.pending, b.active, b.reserved, b.owed,
@@ -68,6 +79,11 @@ async def lock(conn: AsyncConnection, customer_ids: Iterable[str]) -> dict[str, 
     wanted = sorted(set(customer_ids))
     accounts = await db.fetch(conn, LOCK_ACCOUNTS, Account, customer_ids=wanted)
     return {account.customer_id: account for account in accounts}
+
+
+async def lock_person(conn: AsyncConnection, customer_id: str) -> list[Account]:
+    """The same of whoever stands behind an id, under all ids that he has."""
+    return await db.fetch(conn, LOCK_PERSON, Account, customer_id=customer_id)
 
 
 async def lock_accounts(conn: AsyncConnection, account_ids: Iterable[UUID]) -> list[Account]:

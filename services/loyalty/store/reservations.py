@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.loyalty.ledger import Account
 from services.loyalty.lots import Part
 from services.loyalty.reservations import Reservation, Shortfall
 from shared import db
@@ -19,6 +20,17 @@ LOAD = text("""
         order_id, state, confirmed, given_back, step
     FROM reservation
     WHERE id = ANY(CAST(:ids AS text[]))
+""")
+# In the order of customer ids, as every lock on balances.
+LOCK_ACCOUNTS = text("""
+    SELECT coalesce(m.customer_id, ''), b.account_id, b.pending, b.active, b.reserved, b.owed,
+        b.version
+    FROM balance AS b LEFT JOIN member AS m USING (account_id)
+    WHERE b.account_id = ANY(
+        (SELECT account_ids FROM reservation WHERE id = CAST(:id AS text))::uuid[]
+    )
+    ORDER BY m.customer_id NULLS LAST, b.account_id
+    FOR UPDATE OF b
 """)
 LOAD_OVERDUE = text("""
     SELECT id, customer_id, account_ids, store, points, amount_minor, currency, expires_at, parts,
@@ -71,6 +83,11 @@ async def load(conn: AsyncConnection, ids: Iterable[str]) -> dict[str, Reservati
     return {one.id: one for one in found}
 
 
+async def lock_accounts(conn: AsyncConnection, id_: str) -> list[Account]:
+    """The accounts that a reservation is booked on, locked; none if there is no such."""
+    return await db.fetch(conn, LOCK_ACCOUNTS, Account, id=id_)
+
+
 async def load_overdue(
     conn: AsyncConnection, customer_ids: Iterable[str], now: datetime
 ) -> list[Reservation]:
@@ -88,24 +105,23 @@ async def list_due(
 
 
 async def add(conn: AsyncConnection, new: Reservation) -> None:
-    await conn.execute(
+    await db.run(
+        conn,
         ADD,
-        {
-            "id": new.id,
-            "customer_id": new.customer_id,
-            "account_ids": list(new.account_ids),
-            "store": new.store,
-            "points": new.points,
-            "amount_minor": new.amount_minor,
-            "currency": new.currency,
-            "expires_at": new.expires_at,
-            "parts": _parts(new),
-            "order_id": new.order_id,
-            "state": new.state,
-            "confirmed": new.confirmed,
-            "given_back": new.given_back,
-            "step": new.step,
-        },
+        id=new.id,
+        customer_id=new.customer_id,
+        account_ids=list(new.account_ids),
+        store=new.store,
+        points=new.points,
+        amount_minor=new.amount_minor,
+        currency=new.currency,
+        expires_at=new.expires_at,
+        parts=_parts(new),
+        order_id=new.order_id,
+        state=new.state,
+        confirmed=new.confirmed,
+        given_back=new.given_back,
+        step=new.step,
     )
 
 
@@ -113,17 +129,16 @@ async def save(conn: AsyncConnection, changed: Collection[Reservation]) -> None:
     """The next steps of reservations; one that made none is left as it is."""
     if changed:
         ordered = sorted(changed, key=lambda one: one.id)
-        await conn.execute(
+        await db.run(
+            conn,
             SAVE,
-            {
-                "ids": [one.id for one in ordered],
-                "order_ids": [one.order_id for one in ordered],
-                "states": [one.state for one in ordered],
-                "confirmed": [one.confirmed for one in ordered],
-                "given_back": [one.given_back for one in ordered],
-                "steps": [one.step for one in ordered],
-                "parts": [_parts(one) for one in ordered],
-            },
+            ids=[one.id for one in ordered],
+            order_ids=[one.order_id for one in ordered],
+            states=[one.state for one in ordered],
+            confirmed=[one.confirmed for one in ordered],
+            given_back=[one.given_back for one in ordered],
+            steps=[one.step for one in ordered],
+            parts=[_parts(one) for one in ordered],
         )
 
 

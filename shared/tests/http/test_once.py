@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import pytest
 import uvicorn
+from sqlalchemy import text
 
 
 def keyed(headers, key="k1"):
@@ -194,3 +195,27 @@ async def test_a_client_that_is_gone_finds_its_answer_when_it_returns(api, unuse
 
     assert (again.status_code, again.headers["idempotent-replayed"]) == (201, "true")
     assert await visits(api) == 1
+
+
+async def test_an_answer_that_came_between_look_and_lock_leaves_nothing_of_the_second(api):
+    headers = keyed(api.key("profile:write"))
+    body = {"visits": 1, "wait_ms": 500}
+    path = "/v1/visits/ada"
+
+    async with api.client as client:
+        sent = asyncio.create_task(client.post(path, json=body, headers=headers))
+        await asyncio.sleep(0.2)
+        async with api.context.engine.begin() as conn:
+            await conn.execute(
+                text("""
+                    INSERT INTO stored_answer
+                        (caller, method, path, key, fingerprint, status, headers, body)
+                    VALUES (:caller, 'POST', :path, 'k1', '', 201, '{}', '')
+                """),
+                {"caller": f"key:{api.lines[0].id}", "path": path},
+            )
+        answer = await sent
+
+    assert answer.status_code == 409
+    assert answer.json()["type"] == "urn:regulars:problem:in-progress"
+    assert await visits(api) == 0
