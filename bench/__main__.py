@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
-ALL = ("events", "latency", "relay", "get", "quotes", "workers", "services")
+ALL = (
+    *("events", "latency", "relay", "get", "workers", "services"),
+    *("loyalty", "redeem", "balance", "checkout", "expiry"),
+)
 
 if __name__ == "__main__":
     codes = [

@@ -1,6 +1,6 @@
-"""python -m bench.pairs PORT SECONDS CLIENTS TOKEN PREFIX:COUNT PER_S: reserve, then confirm.
+"""python -m bench.pairs PORT SECONDS CLIENTS TOKEN PREFIX:COUNT PER_S POINTS: reserve, confirm.
 
-A checkout sets 10 points aside and spends them, each time for another of the members
+A checkout sets points aside and spends them, each time for another of the members
 PREFIX0 to PREFIX(COUNT - 1), over kept connections. PER_S 0: as fast as it is answered. Else
 at that rate, and a reservation's time counts from when it was due, so that a server which
 stalls is not spared the requests that it kept waiting. Prints one JSON line.
@@ -17,7 +17,6 @@ from typing import Any
 
 import uvloop
 
-POINTS = 10
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -29,6 +28,7 @@ class Load:
     token: str
     prefix: str
     count: int
+    points: int
     reserves: list[float] = field(default_factory=list)
     confirms: list[float] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
@@ -51,7 +51,9 @@ class Load:
     async def pair(self, to: Connection, due: float) -> None:
         """One checkout."""
         member, self.turn = f"{self.prefix}{self.turn % self.count}", self.turn + 1
-        head, made = await self.post(to, f"/v1/accounts/{member}/reservations", {"points": POINTS})
+        head, made = await self.post(
+            to, f"/v1/accounts/{member}/reservations", {"points": self.points}
+        )
         reserved = time.perf_counter()
         self.reserves.append(reserved - due)
         if head[9:12] != b"201":
@@ -102,7 +104,7 @@ async def main(port: int, seconds: float, clients: int, token: str, *what: str) 
     prefix, count = what[0].split(":")
     per_s = float(what[1])
     began = time.perf_counter()
-    load = Load(began + seconds, token, prefix, int(count))
+    load = Load(began + seconds, token, prefix, int(count), int(what[2]))
     if per_s:
         await load.open(port, clients, per_s)
     else:

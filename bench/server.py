@@ -46,13 +46,21 @@ def gets(port: int, seconds: float, clients: int, token: str, paths: Sequence[st
 
 
 def pairs(
-    port: int, seconds: float, clients: int, token: str, members: str, *, per_s: float = 0
+    port: int,
+    seconds: float,
+    clients: int,
+    token: str,
+    members: str,
+    *,
+    per_s: float = 0,
+    points: int = 10,
 ) -> Figures:
     """Reserve and confirm for the members `PREFIX:COUNT` (`bench/pairs.py`).
 
     At a rate a crowded machine may fail to answer some: they are told as `failures`.
     """
-    return _load("bench.pairs", str(port), str(seconds), str(clients), token, members, str(per_s))
+    load = (str(port), str(seconds), str(clients), token)
+    return _load("bench.pairs", *load, members, str(per_s), str(points))
 
 
 def _load(*command: str) -> Figures:
