@@ -93,6 +93,9 @@ class Programme(Definition):
         return self
 
 
+UNCHANGED = Programme()
+"""What holds until a programme is laid down."""
+
 KINDS: dict[str, type[Definition]] = {
     kind.__name__: kind for kind in (Programme, EarningRule, TierPlan)
 }
@@ -101,7 +104,7 @@ KINDS: dict[str, type[Definition]] = {
 
 def programme_at(book: Book, at: datetime) -> Programme:
     found = book.one_in_force(Programme, DEFAULT, at)
-    return found.body if found else Programme()
+    return found.body if found else UNCHANGED
 
 
 def _plus_months(day: date, months: int) -> date:

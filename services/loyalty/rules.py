@@ -131,6 +131,7 @@ class EarningRule(Definition):
 
 
 Rule = Version[EarningRule]
+BASE_RULE = EarningRule()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ def rulebook_at(book: Book, at: datetime, base_currency: str) -> Rulebook:
     unit_minor = 10 ** DIGITS.get(base_currency, 2)
     rules = tuple(book.in_force(EarningRule, at))
     if not any(first <= at for first in _starts(book)):
-        rules = (Version(BASE.id, BASE.version, at, EarningRule()), *rules)
+        rules = (Version(BASE.id, BASE.version, at, BASE_RULE), *rules)
     return Rulebook(rules, unit_minor)
 
 
