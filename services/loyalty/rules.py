@@ -138,6 +138,7 @@ class EarningRule(Definition):
 
 
 Rule = Version[EarningRule]
+BASE_RULE = EarningRule()
 
 
 @dataclass(frozen=True, slots=True)
