@@ -41,7 +41,8 @@ BOOKS = {
 
 @pytest.fixture(scope="session")
 def template(make_template, tmp_path_factory):
-    return make_template("loyalty", migrator(SERVICE, tmp_path_factory.mktemp("loyalty")))
+    """To copy from, so it is not one of those that loyalty's own tests fill."""
+    return make_template("loyalty", migrator(SERVICE, tmp_path_factory.mktemp("loyalty")), 3)
 
 
 async def test_the_ballast_is_what_the_public_door_makes(template, make_database, tmp_path):

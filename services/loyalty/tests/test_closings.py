@@ -370,15 +370,16 @@ async def test_a_month_is_closed_from_the_command_line_by_two(door, capsys):
     settings = door.world.settings.model_copy(update={"clock": "2026-11-05T00:00:00Z"})
 
     await closing_cli.run(settings, "2026-10", "ada", 0)
+    said = capsys.readouterr().out
+    draft = int(said.rsplit("--approve ", 1)[1])
     with pytest.raises(Fatal, match="may not approve it"):
-        await closing_cli.run(settings, "2026-10", "ada", 1)
+        await closing_cli.run(settings, "2026-10", "ada", draft)
     for wrong, by in (("10/2026", "ada"), ("2026-10", " ")):
         with pytest.raises(Fatal):
             await closing_cli.run(settings, wrong, by, 0)
-    await closing_cli.run(settings, "2026-10", "bob", 1)
+    await closing_cli.run(settings, "2026-10", "bob", draft)
 
     closed = await look(door, "/v1/closings/2026-10")
-    said = capsys.readouterr().out
     assert (closed["prepared_by"], closed["approved_by"]) == ("cli:ada", "cli:bob")
     assert "10 points" in said
-    assert f"head {closed['block']}:{closed['head']}" in said
+    assert f"head {closed['block']}:{closed['head']}" in capsys.readouterr().out
