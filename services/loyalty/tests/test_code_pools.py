@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.loyalty.tests.counter import Counter, counter_at, problem
+from services.loyalty.tests.counter import Counter, counter_at, problem, warm
 
 POOL = "/v1/code-pools/partner"
 
@@ -14,6 +14,7 @@ async def shop(door):
     async with counter_at(door) as http:
         counter = Counter(http)
         await counter.lay_down("partner", codes="pool")
+        await warm(door)
         yield counter
 
 

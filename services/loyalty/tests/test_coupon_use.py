@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.loyalty.tests.counter import LATER, Counter, counter_at, earn, problem
+from services.loyalty.tests.counter import LATER, Counter, counter_at, earn, problem, warm
 from services.loyalty.tests.shop import Order, line, merged
 from services.loyalty.tests.test_worker import balanced
 
@@ -21,6 +21,7 @@ async def shop(door):
     async with counter_at(door) as http:
         counter = Counter(http)
         await counter.lay_down("five-off", valid={"after_days": 1})
+        await warm(door)
         yield counter
 
 
