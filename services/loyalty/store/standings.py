@@ -108,6 +108,13 @@ SAVE_GRANTS = text("""
     INSERT INTO standing (account_id, grants) VALUES (:account_id, CAST(:grants AS jsonb))
     ON CONFLICT (account_id) DO UPDATE SET grants = excluded.grants
 """)
+SET_JOINED = text("""
+    INSERT INTO standing (account_id, joined_on)
+    SELECT account_id, joined_on FROM unnest(
+        CAST(:account_ids AS uuid[]), CAST(:days AS date[])
+    ) AS new (account_id, joined_on)
+    ON CONFLICT (account_id) DO UPDATE SET joined_on = excluded.joined_on, earned_tier = NULL
+""")
 LIST_DUE = text("""
     SELECT m.customer_id FROM (
         SELECT account_id FROM standing WHERE due_at <= :now ORDER BY due_at LIMIT :standings_max
@@ -231,6 +238,13 @@ async def save_grants(conn: AsyncConnection, account_id: UUID, grants: Collectio
     """The tiers that the account has from elsewhere; it is locked."""
     document = GRANTS.dump_json(tuple(grants)).decode()
     await conn.execute(SAVE_GRANTS, {"account_id": account_id, "grants": document})
+
+
+async def set_joined(conn: AsyncConnection, days: Mapping[UUID, date]) -> None:
+    """The days on which accounts joined by a deed of their own, from which anniversaries count;
+    without one it is the day of the first order that counts. The accounts are locked."""
+    parameters = {"account_ids": list(days), "days": list(days.values())}
+    await conn.execute(SET_JOINED, parameters)
 
 
 async def list_due(conn: AsyncConnection, now: datetime, standings_max: int) -> list[str]:

@@ -3,13 +3,14 @@
 import asyncio
 import itertools
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.loyalty import tiering
+from services.loyalty.store import definitions, members, standings
 from services.loyalty.tests.shop import (
     NOON,
     Order,
@@ -79,6 +80,10 @@ async def run_job(door, moment):
     await tiering.JOB.run(door.engine, world)
 
 
+async def run_again(door, moment):
+    await tiering._run(door.engine, replace(door.world, clock=at(moment)))
+
+
 async def test_an_order_that_reaches_a_tier_raises_at_once_and_its_return_takes_it_back(door):
     await lay_down(door)
     order, event = paid(euros=100)
@@ -141,6 +146,42 @@ async def test_a_year_that_ends_is_told_once_whoever_comes_first(door, other_doo
     assert one[-1].time == datetime(2028, 1, 11, tzinfo=UTC)
 
 
+async def test_the_job_and_an_event_at_once_end_a_year_once(door):
+    await lay_down(door)
+    names = [f"c{number}" for number in range(20)]
+    await door.give(*[paid(f"o-{name}", name, 500)[1] for name in names])
+    await told(door)
+    later = [paid(f"p-{name}", name, 1, days=500)[1] for name in names]
+
+    await asyncio.gather(
+        run_job(door, "2028-06-01T00:00:00"),
+        door.give(*later[:10]),
+        run_again(door, "2028-06-01T00:00:00"),
+    )
+    await door.give(*later[10:])
+
+    events = await told(door)
+    for name in names:
+        assert [each[1:3] for each in events if each[0] == name] == [
+            ("renewed", "gold"),
+            ("down", "basic"),
+        ]
+
+
+async def test_an_anniversary_counts_from_the_day_of_joining_if_there_is_one(door):
+    await lay_down(door, window="anniversary")
+    await door.give(paid(euros=500)[1])
+    by_order = await card(door)
+    async with door.engine.begin() as conn:
+        accounts = await members.lock(conn, ["ada"])
+        await standings.set_joined(conn, {accounts["ada"].account_id: date(2026, 2, 1)})
+
+    by_joining = await card(door)
+
+    assert by_order["valid_until"] == "2027-11-01T00:00:00Z"
+    assert by_joining["valid_until"] == "2027-02-01T00:00:00Z"
+
+
 async def test_the_card_does_not_wait_for_the_job(door):
     await lay_down(door)
     await door.give(paid(euros=500)[1])
@@ -195,7 +236,7 @@ async def test_the_tier_of_an_order_is_told_in_one_statement_for_all_ids_of_a_pe
     await door.give(paid("o1", "ada", 300)[1], paid("o2", "bob", 300, days=2)[1])
     await door.give(*[merged(one, "ada", both) for one in both])
     async with door.engine.connect() as conn:
-        plans = tiering.plans_in(await tiering.definitions.book(conn), door.world.stores)
+        plans = tiering.plans_in(await definitions.book(conn), door.world.stores)
         now, before, never = (NOON + timedelta(days=days) for days in (5, 1, -1))
         found = await tiering.tiers_at(conn, {"ada": now, "bob": before, "eve": now}, plans)
         past = await tiering.tiers_at(conn, {"ada": never}, plans)

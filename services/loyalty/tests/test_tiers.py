@@ -230,6 +230,18 @@ def test_what_two_ids_bought_counts_together_and_apart_again():
     assert down.version > up.version
 
 
+def test_what_was_not_foreseen_is_made_anew_by_whoever_asks_next():
+    rules = plans()
+    person, _ = lived(rules, ("2026-03-01T10:00", 500))
+    unforeseen = replace(person, whole=False)
+
+    back, moves = buy(rules, unforeseen, "2026-04-01T10:00", -500, "2026-03-01")
+    anew, told = advance(rules, replace(back, whole=True), at("2026-04-02T10:00"), "order")
+
+    assert (back.standing.earned, moves) == (None, [])
+    assert (anew.standing.tier, [move.direction for move in told]) == ("basic", ["down"])
+
+
 def test_a_new_version_moves_nobody_down_before_his_period_ends():
     dearer = plan().model_copy(
         update={"tiers": (*plan().tiers[:2], Tier(code="gold", threshold=900))}
