@@ -106,6 +106,19 @@ async def test_an_order_that_reaches_a_tier_raises_at_once_and_its_return_takes_
     ]
 
 
+async def test_what_was_bought_on_other_days_of_the_period_counts_on(door):
+    await lay_down(door, window="rolling", window_days=30)
+
+    await door.give_singly(
+        *[paid(f"o{n}", euros=40, days=days)[1] for n, days in enumerate((0, 9, 18, 27))]
+    )
+
+    cards = [await card(door, moment=f"2026-{day}T12:00:00") for day in ("11-28", "12-01", "12-10")]
+    assert [each["counted"] for each in cards] == [16_000, 12_000, 8_000]
+    assert [each["counted_from"] for each in cards] == ["2026-11-01", "2026-11-02", "2026-11-11"]
+    assert {each["tier"] for each in cards} == {"silver"}
+
+
 async def test_the_history_says_why_and_leads_to_the_event(door, ask):
     await lay_down(door)
     await door.give(paid("o1", euros=50)[1], paid("o2", euros=60, days=1)[1])

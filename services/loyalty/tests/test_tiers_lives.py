@@ -27,12 +27,13 @@ PLANS = [
 ]
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(("order", "order", "order", "return", "merge", "unmerge", "job")),
-        st.integers(0, 90),
+        st.sampled_from((*["order"] * 5, "return", "merge", "unmerge", "job")),
+        st.sampled_from((0, 1, 5, 20, 40, 130)),
         st.integers(0, 2),
         st.integers(1, 400),
     ),
-    max_size=10,
+    min_size=3,
+    max_size=12,
 )
 
 
@@ -74,6 +75,7 @@ class Life:
     async def cards(self):
         async with self.door.client(clock=Clock(frozen_at=self.now)) as http:
             answers = [await http.get(f"/v1/accounts/{one}/tier") for one in self.ids]
+        assert {answer.status_code for answer in answers} <= {200, 404}
         names = ("tier", "valid_until", "counted", "counted_until", "to_stay", "projected")
         return [
             [answer.json()[name] for name in names] if answer.status_code == 200 else None
