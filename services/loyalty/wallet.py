@@ -154,11 +154,13 @@ def give_back(wallet: Wallet, deed: Deed, parts: Sequence[Part], now: datetime) 
 
 
 def expire(wallet: Wallet, lot: Lot) -> Journal:
-    """What remains of a lot at its date. The deed is the lot's own, so it happens once."""
+    """What remains of a lot at its date. The deed is the lot's own, so it happens once; what a
+    late event adds to a lot that has expired is another one."""
     assert lot.expires_at, "a lot without a date never expires"
     due = int(lot.expires_at.timestamp())
-    cause = ledger.cause_of(ledger.SOURCE, f"lot/{lot.id}@{due}", lot.expires_at)
-    deed = Deed("lot", str(lot.id), due, cause, lot.store)
+    gone = lot.points - lot.remaining
+    cause = ledger.cause_of(ledger.SOURCE, f"lot/{lot.id}@{due}+{gone}", lot.expires_at)
+    deed = Deed("lot", str(lot.id), due + gone, cause, lot.store)
     wallet.put(lot.move("remaining", "expired", lot.remaining))
     active, expired = AccountKind.ACTIVE, AccountKind.EXPIRED
     posting = Posting(lot.document, active, expired, lot.remaining, lot.id)
