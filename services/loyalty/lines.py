@@ -49,11 +49,11 @@ def targets(
         if line_id in bases:
             gross = awarded[line_id]
             net = 0 if void else points.kept(gross, line)
-            due = 0
+            known, due = before.get(line_id, NOTHING), 0
             if line_id in arrived:
-                known = before.get(line_id, NOTHING).due
-                due = known or int((event.time + wait).timestamp())
-            certain = due and due <= event.time.timestamp()
+                due = known.due or int((event.time + wait).timestamp())
+            # What the clock has made active stays so, if an event from before it comes late.
+            certain = due and (due <= event.time.timestamp() or known.active)
             split = (0, net) if certain else (net, 0)
             found[line_id] = LineState(bases[line_id], gross, *split, due)
     return found

@@ -143,3 +143,21 @@ async def test_the_points_of_the_erased_expire_and_nobody_is_told(door, ask):
     assert await told(door) == []
     books = await balanced(ask)
     assert (books["accounts"]["expired"], books["liability"]) == (9, 10)
+
+
+@pytest.mark.usefixtures("programme")
+async def test_what_a_late_event_adds_to_an_expired_lot_expires_too(door, ask):
+    order = Order(lines=(line("1", 1000), line("2", 500)))
+    paid, first = order.event("order.paid", 1), order.change("1", delivered=1)
+    await door.give(paid, first.event("order.delivered", 2))
+    await run(door, "activate", DELIVERED + timedelta(days=8))
+    await run(door, "expire", END)
+    await door.give(first.change("2", delivered=1).event("order.delivered", 3))
+    await run(door, "activate", END)
+    await door.published()
+
+    for _ in range(2):
+        await run(door, "expire", END)
+
+    assert [(type_, points) for type_, points, _ in await told(door)] == [("points.expired", 5)]
+    await balanced(ask)
