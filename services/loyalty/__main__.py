@@ -2,13 +2,23 @@
 
 from pathlib import Path
 
-from services.loyalty import celebrating, handlers, sealing, tables, tiering, timers
+from services.loyalty import (
+    celebrating,
+    handlers,
+    import_cli,
+    sealing,
+    tables,
+    tiering,
+    timers,
+)
 from services.loyalty.api import (
     accounts,
     actions,
+    adjustments,
     back_tests,
     definitions,
     explanations,
+    holds,
     ledger,
     orders,
     quotes,
@@ -29,9 +39,13 @@ SERVICE = Service(
     routers=(
         accounts.router,
         actions.router,
+        adjustments.POLICIES,
+        adjustments.router,
         back_tests.router,
         definitions.PROGRAMMES,
         explanations.router,
+        holds.LIMITS,
+        holds.router,
         ledger.router,
         orders.router,
         quotes.router,
@@ -48,6 +62,7 @@ SERVICE = Service(
 )
 app = commands(SERVICE)
 app.command("verify-ledger")(sealing.verify)
+import_cli.register(app, lambda run: execute(SERVICE, run))
 
 
 @app.command("export-ledger")

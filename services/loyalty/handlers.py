@@ -10,13 +10,25 @@ from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import acting, booking, deciding, following, orders, redeeming, tiering
+from services.loyalty import (
+    acting,
+    booking,
+    deciding,
+    following,
+    holding,
+    orders,
+    redeeming,
+    tiering,
+)
 from services.loyalty.ledger import ORDER
 from services.loyalty.orders import Judged, Known, Terms
 from services.loyalty.programme import programme_at
 from services.loyalty.store import actions as action_store
+from services.loyalty.store import adjustments as adjustment_store
 from services.loyalty.store import decisions as decision_store
 from services.loyalty.store import definitions, tier_history
+from services.loyalty.store import holds as hold_store
+from services.loyalty.store import imports as import_store
 from services.loyalty.store import lots as lot_store
 from services.loyalty.store import members as member_store
 from services.loyalty.store import orders as order_store
@@ -60,6 +72,7 @@ async def handle(conn: AsyncConnection, events: list[Event], world: World) -> No
     await booking.save(conn, outcome.wallet)
     await deciding.save(conn, known.evidence, outcome.decided)
     await tiering.save(conn, outcome.ladder)
+    await hold_store.add(conn, outcome.weighed.holds)
 
 
 async def _load(
@@ -84,18 +97,23 @@ async def _load(
     await member_store.add_missing(conn, earners | pooled)
     every = {member for person in people.values() for member in person.members}
     accounts = await member_store.lock(conn, {*every, *others})
-    earned = [order_id for order_id, state in states.items() if state.earned_in]
+    earned = [id_ for id_, state in states.items() if state.earned_in or state.import_id]
     lots = await lot_store.load_of_documents(conn, ORDER, earned) if earned else []
     spent = {lot.account_id for lot in lots if lot.used or lot.reserved}
-    if spent and any(
+    if spent and not any(
         programme_at(terms.book, event.time).returns.spent == "negative" for event, _ in judged
     ):
+        spent = set()
+    brought = {state.customer_id for state in states.values() if state.import_id}
+    spent |= {accounts[id_].account_id for id_ in brought if id_ in accounts}
+    if spent:
         # What is taken back of these orders may have to come out of the member's other lots.
         lots += await lot_store.load_spendable(conn, spent)
     evidence = await deciding.load(conn, judged, owners, people, terms)
     roster = await tiering.load(conn, judged, joined, states, terms, owners=owners)
     members = {owner: person.members for owner, person in people.items()}
-    return Known(states, accounts, lots, members, evidence, roster)
+    watch = await holding.watch(conn, judged, owners, people, terms)
+    return Known(states, accounts, lots, members, evidence, roster, watch)
 
 
 async def erase(conn: AsyncConnection, customer_ids: Collection[str]) -> dict[str, int]:
@@ -103,6 +121,9 @@ async def erase(conn: AsyncConnection, customer_ids: Collection[str]) -> dict[st
     shoppers = await shopper_store.forget(conn, customer_ids)
     await member_store.lock(conn, customer_ids)
     return {
+        "adjustment": await adjustment_store.forget(conn, customer_ids),
+        "hold": await hold_store.forget(conn, customer_ids),
+        "import_row": await import_store.forget(conn, customer_ids),
         **shoppers,
         **await action_store.forget(conn, customer_ids),
         "order_decision": await decision_store.forget(conn, customer_ids),

@@ -58,14 +58,16 @@ def _sources(
 ) -> Iterator[Source]:
     """Where the points are: each account once."""
     active = expired = 0
-    for lot in book.of_document(account_id, deed):
+    own = book.of_document(account_id, deed)
+    for lot in own:
         if lot.is_over(now) and lot.remaining:
             wallet.expire(book, lot)
         active += _take(book, lot.id, "remaining", wanted - active)
     for lot in book.of_document(account_id, deed):
         expired += _take(book, lot.id, "expired", wanted - active - expired)
     short = wanted - active - expired
-    if short and policy.spent == "negative":
+    # An order brought from elsewhere may have no lot: its points lie in the member's others.
+    if short and (policy.spent == "negative" or not own):
         for part in lots.pick(book.of(account_id), short, now):
             book.put(book.lots[part.lot_id].move("remaining", "used", part.points))
             active, short = active + part.points, short - part.points

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.loyalty.definitions import Book, Definition, Version
-from services.loyalty.programme import KINDS
+from services.loyalty.kinds import KINDS
 
 GET_LAST = text("SELECT seq FROM definition ORDER BY seq DESC LIMIT 1")
 LIST_ALL = text("SELECT kind, id, version, starts_at, document FROM definition ORDER BY seq")

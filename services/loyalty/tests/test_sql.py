@@ -5,10 +5,14 @@ from sqlalchemy import text
 from services.loyalty.__main__ import SERVICE
 from services.loyalty.store import (
     actions,
+    adjustments,
     books,
     decisions,
     definitions,
+    held,
+    holds,
     hot,
+    imports,
     journals,
     lots,
     members,
@@ -25,6 +29,7 @@ from shared.testing_sql import plans, statements, walks
 
 STATEMENTS = statements(definitions, journals, lots, members, orders, reservations, seals)
 STATEMENTS |= statements(actions, decisions, products, shoppers, standings, tier_history)
+STATEMENTS |= statements(adjustments, held, holds, imports)
 STATEMENTS |= {
     "hot.GET_BALANCE": text(hot.GET_BALANCE),
     "standings.LOAD": text(standings.LOAD),
