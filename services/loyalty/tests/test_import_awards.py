@@ -61,6 +61,7 @@ async def test_a_return_of_an_order_never_seen_takes_back_what_it_earned_elsewhe
     [given_] = told["lines"][0]["rules"]
     assert (given_["rule_id"], given_["points"]) == (f"import/{office.batch}", 31)
     assert given_["inputs"]["quantity"] == 2
+    assert await door.query("SELECT 1 FROM qualifying") == [], "it counted elsewhere"
     await balanced(ask)
 
 
