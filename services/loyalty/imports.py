@@ -88,10 +88,13 @@ class Importer:
             "rows_left_out": report.wrong,
             "at": at,
         }
-        async with self.engine.begin() as conn:
-            batch_id = await store.add(conn, told, self.by)
-            detail = {"batch": batch_id, "rows": control.rows, "points": control.points}
-            await audit.record(conn, self.by, "import begin", detail=detail)
+        try:
+            async with self.engine.begin() as conn:
+                batch_id = await store.add(conn, told, self.by)
+                detail = {"batch": batch_id, "rows": control.rows, "points": control.points}
+                await audit.record(conn, self.by, "import begin", detail=detail)
+        except store.Begun:
+            raise Fatal(f"{source.path.name}: another run has just begun it") from None
         return await self.get(batch_id)
 
     async def bring(self, source: Source, batch: Kept) -> None:

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from pydantic_core import to_json
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.loyalty.opening import Award, Brought
@@ -101,13 +102,21 @@ class Ledger(NamedTuple):
     accounts: int
 
 
+class Begun(Exception):
+    """Another run has begun with this file."""
+
+
 class Moved(Exception):
     """The batch is not where this run left it: another run is at work."""
 
 
 async def add(conn: AsyncConnection, terms: dict[str, object], created_by: str) -> int:
-    """A new batch; its number. An error if the file is in another one that stands."""
-    return int((await conn.execute(ADD_BATCH, {**terms, "created_by": created_by})).scalar_one())
+    """A new batch; its number. Begun if the file is in another one that stands."""
+    try:
+        added = await conn.execute(ADD_BATCH, {**terms, "created_by": created_by})
+    except IntegrityError as error:
+        raise Begun from error
+    return int(added.scalar_one())
 
 
 async def get(conn: AsyncConnection, batch_id: int) -> Kept | None:

@@ -82,6 +82,7 @@ def test_what_was_not_used_goes_back_and_the_rest_is_named(rows, data):
     total = sum(row.points for row in rows) - sum(spent.values())
     assert -moved(back.wallet.journals, AccountKind.OPENING) == total
     assert all(own.active == 0 for own in back.wallet.accounts.values())
+    assert all(lot.remaining == 0 for lot in back.wallet.lots.values())
     assert {row.lot_id: points for row, points, _ in back.kept} == {
         id_: used for id_, used in spent.items() if used
     }
