@@ -41,11 +41,11 @@ class Undoing:
                 if not rows:
                     await store.settle(conn, batch_id, "reversed", ["reversing"])
                     return await store.sum_ledger(conn, batch_id)
-                await self._chunk(conn, kept, rows)
                 try:
                     await store.retreat(conn, batch_id, done, rows[-1].row)
                 except store.Moved:
                     raise Fatal(f"batch {batch_id}: another run is at work on it") from None
+                await self._chunk(conn, kept, rows)
             done = rows[-1].row
             self.importer.step(len(rows))
 

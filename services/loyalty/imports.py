@@ -116,8 +116,9 @@ class Importer:
             async with self.engine.begin() as conn:
                 bad = {f.row for f in await _refused(conn, self.world, rows, kept.id)}
                 good = [row for row in rows if row.row not in bad]
-                await _BOOK[source.kind](conn, batch, good)
+                # Before the members' locks: only a rival run waits for it, and holds none of them.
                 await store.advance(conn, kept.id, done, rows[-1].row)
+                await _BOOK[source.kind](conn, batch, good)
         except store.Moved:
             raise Fatal(f"batch {kept.id}: another run is at work on it; let it finish") from None
         except Reject as error:

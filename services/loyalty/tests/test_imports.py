@@ -142,6 +142,28 @@ async def test_two_runs_at_once_bring_each_row_once(office, ask, monkeypatch):
     assert (await balanced(ask))["accounts"]["opening"] == -100
 
 
+async def test_two_runs_that_go_on_at_once_bring_each_row_once(office, ask, monkeypatch):
+    monkeypatch.setattr("services.loyalty.imports.CHUNK_ROWS", 2)
+    path = office.file(*((f"c{n}", 10, "2026-01-05") for n in range(10)))
+    bring = Importer._bring
+
+    async def dies(self, source, kept, rows, done):
+        if done:
+            raise Killed
+        await bring(self, source, kept, rows, done)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Importer, "_bring", dies)
+        with pytest.raises(Killed):
+            await office.bring(path)
+
+    done = await asyncio.gather(*(office.bring(path) for _ in range(3)), return_exceptions=True)
+    await office.bring(path)
+
+    assert all(isinstance(each, str | Fatal) for each in done), done
+    assert (await balanced(ask))["accounts"]["opening"] == -100
+
+
 async def test_a_file_that_changed_between_look_and_bring_does_not_tie(office, monkeypatch):
     path = office.file(ADA, BOB)
     begin = Importer.begin
