@@ -37,6 +37,8 @@ Owns      journal, posting    the ledger: append-only, also for this service's o
           qualifying          what counts for a tier, by account and business day
           standing            which tier each account has, its grants, and when it is due
           tier_history        every tier that was told, and why: append-only
+          adjustment, hold    points given and taken by hand; earning that waits for review
+          import_batch, import_row   files from another system, and what became of each row
 Serves    GET /v1/accounts/{customer_id}           balance of the person
           GET /v1/accounts/{customer_id}/balance   as of any time, by event or by booking
           GET /v1/accounts/{customer_id}/history   journals with their postings, newest first
@@ -51,6 +53,9 @@ Serves    GET /v1/accounts/{customer_id}           balance of the person
           GET /v1/orders/{order_id}                what an order earned, line by line
           GET /v1/orders/{order_id}/explanation    every rule's verdict for every line
           POST /v1/quotes                          what a cart would earn, now or at a time
+          POST /v1/accounts/{id}/adjustments       give or take points by hand
+          GET /v1/adjustments                      and POST .../{id}/approve, .../decline
+          GET /v1/held                             and POST .../{order_id}/release, .../decline
           GET, PUT /v1/programmes/{id}           how points live, in versions
           GET, PUT /v1/rules/{id}                  earning rules, in versions
           POST /v1/rules/{id}/back-test            a rule tried on past orders
@@ -69,6 +74,7 @@ Serves    GET /v1/accounts/{customer_id}           balance of the person
           GET /v1/closings, /v1/closings/{month}   closed months; .../vouchers.csv
           GET /v1/ledger/journals                  from a figure to its journals and events
           GET /v1/ledger/liability                 and .../forecast, .../costs
+          GET, PUT /v1/adjustment-policies/{id}, /v1/earning-limits/{id}   when a person looks
           GET /v1/ledger/seals                     the chain's heads, newest first
           GET /v1/ledger/reconciliation            proof that the books balance
 """

@@ -10,6 +10,7 @@ from services.loyalty import (
     celebrating,
     closing_cli,
     handlers,
+    import_cli,
     leaving,
     sealing,
     tables,
@@ -19,6 +20,7 @@ from services.loyalty import (
 from services.loyalty.api import (
     accounts,
     actions,
+    adjustments,
     audit_trail,
     back_tests,
     bindings,
@@ -28,6 +30,7 @@ from services.loyalty.api import (
     coupons,
     definitions,
     explanations,
+    holds,
     ledger,
     liability,
     membership,
@@ -54,6 +57,8 @@ SERVICE = Service(
         accounts.router,
         actions.router,
         audit_trail.router,
+        adjustments.POLICIES,
+        adjustments.router,
         back_tests.router,
         bindings.router,
         cards.router,
@@ -64,6 +69,8 @@ SERVICE = Service(
         definitions.PROGRAMMES,
         definitions.REWARDS,
         explanations.router,
+        holds.LIMITS,
+        holds.router,
         ledger.router,
         offers.router,
         offers.OFFERS,
@@ -91,6 +98,7 @@ SERVICE = Service(
 )
 app = commands(SERVICE)
 app.command("verify-ledger")(sealing.verify)
+import_cli.register(app, lambda run: execute(SERVICE, run))
 
 
 @app.command("export-ledger")

@@ -34,7 +34,8 @@ def forfeit(wallet: Wallet, account_id: UUID, left_at: datetime) -> int:
     cause = ledger.cause_of(SOURCE, f"{MEMBERSHIP}/{name}/{account.version}", at)
     deed = Deed(MEMBERSHIP, name, account.version, cause)
     postings = [
-        Posting(lot.document, AccountKind.ACTIVE, AccountKind.EXPIRED, lot.remaining) for lot in own
+        Posting(lot.document, AccountKind.ACTIVE, AccountKind.EXPIRED, lot.remaining, lot.id)
+        for lot in own
     ]
     for lot in own:
         wallet.put(lot.move("remaining", "expired", lot.remaining))

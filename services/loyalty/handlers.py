@@ -17,6 +17,7 @@ from services.loyalty import (
     deciding,
     following,
     giving,
+    holding,
     joining,
     orders,
     redeeming,
@@ -26,12 +27,15 @@ from services.loyalty.ledger import ORDER
 from services.loyalty.orders import Judged, Known, Terms
 from services.loyalty.programme import programme_at
 from services.loyalty.store import actions as action_store
+from services.loyalty.store import adjustments as adjustment_store
 from services.loyalty.store import bindings as binding_store
 from services.loyalty.store import cards as card_store
 from services.loyalty.store import claims as claim_store
 from services.loyalty.store import coupons as coupon_store
 from services.loyalty.store import decisions as decision_store
 from services.loyalty.store import definitions, tier_history
+from services.loyalty.store import holds as hold_store
+from services.loyalty.store import imports as import_store
 from services.loyalty.store import lots as lot_store
 from services.loyalty.store import members as member_store
 from services.loyalty.store import membership as membership_store
@@ -77,6 +81,7 @@ async def handle(conn: AsyncConnection, events: list[Event], world: World) -> No
     await tiering.save(conn, outcome.ladder)
     await claiming.follow(conn, terms.book, outcome.applied)
     await giving.welcome(conn, newcomers, terms.book, world.stores)
+    await hold_store.add(conn, outcome.weighed.holds)
 
 
 async def _load(
@@ -105,18 +110,23 @@ async def _load(
     every = {member for person in people.values() for member in person.members}
     accounts = await member_store.lock(conn, {*every, *others})
     judged = await joining.admit(conn, judged, states, owners, terms.book)
-    earned = [order_id for order_id, state in states.items() if state.earned_in]
+    earned = [id_ for id_, state in states.items() if state.earned_in or state.import_id]
     lots = await lot_store.load_of_documents(conn, ORDER, earned) if earned else []
     spent = {lot.account_id for lot in lots if lot.used or lot.reserved}
-    if spent and any(
+    if spent and not any(
         programme_at(terms.book, event.time).returns.spent == "negative" for event, _ in judged
     ):
+        spent = set()
+    brought = {state.customer_id for state in states.values() if state.import_id}
+    spent |= {accounts[id_].account_id for id_ in brought if id_ in accounts}
+    if spent:
         # What is taken back of these orders may have to come out of the member's other lots.
         lots += await lot_store.load_spendable(conn, spent)
     evidence = await deciding.load(conn, judged, owners, people, terms)
     roster = await tiering.load(conn, judged, joined, states, terms, owners=owners)
     members = {owner: person.members for owner, person in people.items()}
-    return Known(states, accounts, lots, members, evidence, roster), judged
+    watch = await holding.watch(conn, judged, owners, people, terms)
+    return Known(states, accounts, lots, members, evidence, roster, watch), judged
 
 
 async def erase(conn: AsyncConnection, customer_ids: Collection[str]) -> dict[str, int]:
@@ -124,6 +134,9 @@ async def erase(conn: AsyncConnection, customer_ids: Collection[str]) -> dict[st
     shoppers = await shopper_store.forget(conn, customer_ids)
     await member_store.lock(conn, customer_ids)
     return {
+        "adjustment": await adjustment_store.forget(conn, customer_ids),
+        "hold": await hold_store.forget(conn, customer_ids),
+        "import_row": await import_store.forget(conn, customer_ids),
         **shoppers,
         **await action_store.forget(conn, customer_ids),
         "order_decision": await decision_store.forget(conn, customer_ids),

@@ -1,6 +1,8 @@
 """Everything that may be laid down, by the name under which it is kept. Pure."""
 
+from services.loyalty.adjusting import AdjustmentPolicy
 from services.loyalty.definitions import Definition
+from services.loyalty.limits import EarningLimits
 from services.loyalty.membership import MembershipTerms
 from services.loyalty.offers import Offer
 from services.loyalty.programme import Programme
@@ -14,6 +16,6 @@ KINDS: dict[str, type[Definition]] = {
     kind.__name__: kind
     for kind in (
         *(Programme, EarningRule, Offer, Reward, TierPlan),
-        *(MembershipTerms, MembershipPlan, FinancePolicy),
+        *(MembershipTerms, MembershipPlan, FinancePolicy, AdjustmentPolicy, EarningLimits),
     )
 }

@@ -37,11 +37,18 @@ def targets(
     awarded: Mapping[str, int],
     before: Lines,
     activation: Activation,
+    *,
+    stays: bool = False,
 ) -> dict[str, LineState]:
-    """What the event's snapshot says should be booked, by line."""
+    """What the event's snapshot says should be booked, by line.
+
+    With `stays` a line that has arrived is not sent back by a snapshot that does not say so.
+    """
     order: OrderSnapshot = event.data
     void = points.is_void(event.type, order.lines)
     arrived = _arrived(event, before, activation)
+    if stays:
+        arrived = arrived | {line_id for line_id, line in before.items() if line.due}
     wait = timedelta(activation.after_days)
     found: dict[str, LineState] = {}
     for line in order.lines:

@@ -21,7 +21,8 @@ from services.loyalty.decisions import Case, Decided, Evidence
 from services.loyalty.definitions import Book
 from services.loyalty.ladder import Ladder, Roster
 from services.loyalty.ledger import ORDER, SOURCE, Account, Deed, JournalKind, Posting
-from services.loyalty.lines import LineState, differences, matured, next_due, targets
+from services.loyalty.limits import HoldState, Watch, Weighed, under
+from services.loyalty.lines import Lines, LineState, differences, matured, next_due, targets
 from services.loyalty.lots import Lot
 from services.loyalty.points import BASE, RuleName, Verdict
 from services.loyalty.programme import programme_at
@@ -52,6 +53,10 @@ class OrderState:
     """When the next of its points become active by themselves."""
     counted: Counted | None = None
     """What it counts for a tier; None: it never did."""
+    import_id: int | None = None
+    """The batch that brought it: its awards were made elsewhere, and stand whatever comes."""
+    hold: HoldState = ""
+    """Whether somebody has to look first, or has: then its points stay pending, or are gone."""
 
 
 Judged = tuple[Event, Verdict]
@@ -71,6 +76,8 @@ class Known:
     people: Mapping[str, Collection[str]] = field(default_factory=dict)
     evidence: Evidence = field(default_factory=Evidence)
     roster: Roster = field(default_factory=Roster)
+    watch: Watch | None = None
+    """None: nobody has laid down limits of earning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,7 @@ class Outcome:
     wallet: Wallet
     orders: dict[str, OrderState] = field(default_factory=dict)
     decided: Decided = field(default_factory=Decided)
+    weighed: Weighed = field(default_factory=Weighed)
     applied: list[Event] = field(default_factory=list)
     """The events that were the newest revision of their order so far."""
     ladder: Ladder = field(default_factory=Ladder)
@@ -133,26 +141,23 @@ def fold(known: Known, judged: Iterable[Judged], terms: Terms) -> Outcome:
             before = mature(before, account, terms, out)
         booked = before.lines if before else {}
         case = _case(event, owner, booked, known=known, terms=terms, out=out)
-        lines = _lines_of(case, earns=verdict == "earns")
+        lines, hold = _lines_of(case, before, known.watch, out, earns=verdict == "earns")
         earned_in = before.earned_in if before else None
         if moves := {kind: p for kind, p in differences(booked, lines).items() if p}:
             assert account, "who earns has an account"
             deed = Deed(ORDER, order.order_id, order.revision, event, order.store)
             found = out.decided.decisions.get(order.order_id) or case.before
             rule = found.rule if found else BASE
-            earned_in = _post(moves, deed, account, terms, out, earned_in=earned_in, rule=rule)
+            earned_in = post(moves, deed, account, terms, out, earned_in=earned_in, rule=rule)
         out.orders[order.order_id] = OrderState(
-            order.order_id,
-            owner,
-            order.revision,
-            event.type,
-            event.time,
-            order.store,
+            *(order.order_id, owner, order.revision, event.type, event.time, order.store),
             verdict,
             lines,
             earned_in,
-            next_due(lines),
-            _count(case, before, lines, account, out),
+            None if hold == "held" else next_due(lines),
+            _count(case, before, {} if hold == "declined" else lines, account, out),
+            before.import_id if before else None,
+            hold,
         )
     return out
 
@@ -166,7 +171,8 @@ def _count(
 ) -> Counted | None:
     """What the order counts for its buyer's tier, from this event on."""
     counts = before.counted if before else None
-    if account is None or (counts is None and not lines):
+    elsewhere = before is not None and before.import_id is not None
+    if account is None or elsewhere or (counts is None and not lines):
         return counts
     zone = case.stores.get(case.order.store).tz
     day = counts.day if counts else contributions.day_of(case.event, case.placed_at, zone)
@@ -200,18 +206,29 @@ def _case(
     )
 
 
-def _lines_of(case: Case, *, earns: bool) -> dict[str, LineState]:
-    """What should be booked of the order."""
-    lines: dict[str, LineState] = {}
+def _lines_of(
+    case: Case, before: OrderState | None, watch: Watch | None, out: Outcome, *, earns: bool
+) -> tuple[Lines, HoldState]:
+    """What should be booked of the order, and whether somebody has to look at it first."""
+    imported = before is not None and before.import_id is not None
+    hold = before.hold if before else ""
+    lines: Lines = {}
     if earns:
-        bases = points.bases_of(case.order, case.stores.base_currency)
-        awarded = decisions.decide(case, bases)
+        if imported:  # it was decided elsewhere, and stands whatever the rules here say
+            bases = {line_id: line.basis_minor for line_id, line in case.booked.items()}
+            awarded = {line_id: line.awarded for line_id, line in case.booked.items()}
+        else:
+            bases = points.bases_of(case.order, case.stores.base_currency)
+            awarded = dict(decisions.decide(case, bases))
         activation = programme_at(case.book, case.event.time).activation
-        lines = targets(case.event, bases, awarded, case.booked, activation)
-    else:
+        lines = targets(case.event, bases, awarded, case.booked, activation, stays=imported)
+    elif not imported:
         decisions.notice(case)
+    if watch and not hold and not imported:
+        hold = watch.hold_of(case.event, case.owner, case.booked, lines, out.weighed)
+    lines = under(hold, lines)
     decisions.count(case, lines)
-    return lines
+    return lines, hold
 
 
 def _owner(
@@ -239,11 +256,11 @@ def mature(state: OrderState, account: Account, terms: Terms, out: Outcome) -> O
     cause = ledger.cause_of(SOURCE, f"{state.order_id}@{int(due.timestamp())}", due)
     deed = Deed(ORDER, state.order_id, -int(due.timestamp()), cause, state.store)
     moves = differences(state.lines, after)
-    _post(moves, deed, account, terms, out, earned_in=state.earned_in)
+    post(moves, deed, account, terms, out, earned_in=state.earned_in)
     return replace(state, lines=after, activates_at=next_due(after))
 
 
-def _post(
+def post(
     moves: Mapping[JournalKind, list[Posting]],
     deed: Deed,
     account: Account,

@@ -61,7 +61,8 @@ def _sources(
 ) -> Iterator[Source]:
     """Where the points are: each account, and each of its lots, once."""
     short = wanted
-    for lot in book.of_document(account_id, deed):
+    own = book.of_document(account_id, deed)
+    for lot in own:
         if lot.is_over(now) and lot.remaining:
             wallet.expire(book, lot)
         if points := _take(book, lot.id, "remaining", short):
@@ -71,7 +72,8 @@ def _sources(
         if points := _take(book, lot.id, "expired", short):
             yield AccountKind.EXPIRED, lot.id, points
             short -= points
-    if short and policy.spent == "negative":
+    # An order brought from elsewhere may have no lot: its points lie in the member's others.
+    if short and (policy.spent == "negative" or not own):
         for part in lots.pick(book.of(account_id), short, now):
             book.put(book.lots[part.lot_id].move("remaining", "used", part.points))
             yield AccountKind.ACTIVE, part.lot_id, part.points

@@ -22,6 +22,12 @@ DEED_ACCOUNTS_MAX = 1_000
 """Of one person: revisions of deeds that may touch several accounts are this far apart."""
 LOT_KINDS = frozenset({AccountKind.ACTIVE, AccountKind.RESERVED})
 """The accounts whose points lie in lots."""
+SPENT_AS: dict[AccountKind, JournalKind] = {
+    AccountKind.RESERVED: "reserve",
+    AccountKind.DONATED: "donate",
+    AccountKind.ADJUSTED: "adjust",
+}
+"""The journals of what is spent to other accounts than REDEEMED."""
 
 
 class NotEnoughPoints(Conflict):
@@ -107,7 +113,7 @@ def activate(
     lot = same[0] if same else _new_lot(account_id, deed, expires_at)
     wallet.put(lot.add(points))
     into = [replace(posting, lot_id=lot.id) for posting in postings]
-    return wallet.book(account_id, deed, kind, [*into, *_repay(wallet, account_id, [lot.id])])
+    return wallet.book(account_id, deed, kind, [*into, *repay(wallet, account_id, [lot.id])])
 
 
 def spend(
@@ -129,10 +135,7 @@ def spend(
     for part in parts:
         lot = wallet.lots[part.lot_id]
         wallet.put(lot.move("remaining", "reserved" if reserves else "used", part.points))
-    kind: JournalKind = "reserve" if reserves else "redeem"
-    if to is AccountKind.DONATED:
-        kind = "donate"
-    _book_parts(wallet, deed, kind, parts, _all(AccountKind.ACTIVE, to))
+    _book_parts(wallet, deed, SPENT_AS.get(to, "redeem"), parts, _all(AccountKind.ACTIVE, to))
     return tuple(parts)
 
 
@@ -188,14 +191,14 @@ def _back(
             if part.lot_id in over
         ]
         alive = [part.lot_id for part in own if part.lot_id not in over]
-        return [*back, *lost, *_repay(wallet, account_id, alive)]
+        return [*back, *lost, *repay(wallet, account_id, alive)]
 
     kind: JournalKind = "free" if share == "reserved" else "give_back"
     _book_parts(wallet, deed, kind, parts, postings)
     return sum(part.points for part in parts if part.lot_id in over)
 
 
-def _repay(wallet: Wallet, account_id: UUID, lot_ids: Iterable[UUID]) -> list[Posting]:
+def repay(wallet: Wallet, account_id: UUID, lot_ids: Iterable[UUID]) -> list[Posting]:
     """What the account owes is paid from lots that have just got points."""
     owed = wallet.accounts[account_id].owed
     paid: list[Posting] = []

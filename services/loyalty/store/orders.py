@@ -16,7 +16,7 @@ from shared import db
 
 LOAD_ORDERS = text("""
     SELECT order_id, customer_id, revision, type, event_time, store, verdict, lines, earned_in,
-        activates_at, counted
+        activates_at, counted, import_id, hold
     FROM order_state
     WHERE order_id = ANY(CAST(:order_ids AS text[]))
 """)
@@ -24,26 +24,28 @@ LIST_DUE = text("""
     SELECT order_id FROM order_state WHERE activates_at <= :now ORDER BY activates_at
     LIMIT :orders_max
 """)
-# Only from the state that was read: another partition may have brought a revision meanwhile, or
-# a job have made points active.
+# Only from the state that was read: another partition may have brought a revision meanwhile, a job
+# have made points active, or somebody have decided on a hold.
 SAVE_ORDERS = text("""
     UPDATE order_state
     SET customer_id = new.customer_id, revision = new.revision, type = new.type,
         event_time = new.event_time, store = new.store, verdict = new.verdict,
         lines = new.lines, earned_in = new.earned_in, activates_at = new.activates_at,
-        counted = new.counted
+        counted = new.counted, import_id = new.import_id, hold = new.hold
     FROM unnest(
         CAST(:order_id AS text[]), CAST(:customer_id AS text[]), CAST(:revision AS bigint[]),
         CAST(:type AS text[]), CAST(:event_time AS timestamptz[]), CAST(:store AS text[]),
         CAST(:verdict AS text[]), CAST(:lines AS jsonb[]), CAST(:earned_in AS uuid[]),
         CAST(:activates_at AS timestamptz[]), CAST(:counted AS jsonb[]),
-        CAST(:revision_before AS bigint[]), CAST(:activates_before AS timestamptz[])
+        CAST(:import_id AS bigint[]), CAST(:hold AS text[]), CAST(:revision_before AS bigint[]),
+        CAST(:activates_before AS timestamptz[]), CAST(:hold_before AS text[])
     ) AS new (
         order_id, customer_id, revision, type, event_time, store, verdict, lines, earned_in,
-        activates_at, counted, revision_before, activates_before
+        activates_at, counted, import_id, hold, revision_before, activates_before, hold_before
     )
     WHERE order_state.order_id = new.order_id AND order_state.revision = new.revision_before
         AND order_state.activates_at IS NOT DISTINCT FROM new.activates_before
+        AND order_state.hold = new.hold_before
 """)
 ORDER_STATE = (
     "order_id",
@@ -57,11 +59,18 @@ ORDER_STATE = (
     "earned_in",
     "activates_at",
     "counted",
+    "import_id",
+    "hold",
 )
-MOVED = (*ORDER_STATE, "revision_before", "activates_before")
+MOVED = (*ORDER_STATE, "revision_before", "activates_before", "hold_before")
 FORGET_CUSTOMERS = text("""
     UPDATE order_state SET customer_id = NULL, verdict = 'erased', activates_at = NULL
     WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
+""")
+# Of an order that was brought from elsewhere and has had no event: nothing was decided here.
+DROP_IMPORTED = text("""
+    DELETE FROM order_state
+    WHERE order_id = ANY(CAST(:order_ids AS text[])) AND revision = :revision
 """)
 
 
@@ -85,6 +94,8 @@ async def load(conn: AsyncConnection, order_ids: Collection[str]) -> dict[str, O
             earned_in=row[8],
             activates_at=row[9],
             counted=_counted(row[10]),
+            import_id=row[11],
+            hold=row[12],
         )
         for row in rows
     }
@@ -96,9 +107,9 @@ async def save(
     """Write the orders; an error if one is no longer, or no longer not there, as in `before`."""
     new = [_row(state) for state in states if state.order_id not in before]
     moved = [
-        (*_row(state), before[state.order_id].revision, before[state.order_id].activates_at)
+        (*_row(state), old.revision, old.activates_at, old.hold)
         for state in states
-        if state.order_id in before
+        if (old := before.get(state.order_id))
     ]
     if new:
         await db.copy_rows(conn, "order_state", ORDER_STATE, new)
@@ -113,6 +124,12 @@ async def list_due(conn: AsyncConnection, now: datetime, orders_max: int) -> lis
     """The orders of which points have been due the longest."""
     rows = await conn.execute(LIST_DUE, {"now": now, "orders_max": orders_max})
     return list(rows.scalars())
+
+
+async def drop_imported(conn: AsyncConnection, order_ids: Collection[str], revision: int) -> int:
+    """Forget orders that are still as they were brought; how many there were."""
+    bound = {"order_ids": sorted(order_ids), "revision": revision}
+    return (await conn.execute(DROP_IMPORTED, bound)).rowcount
 
 
 async def forget(conn: AsyncConnection, customer_ids: Collection[str]) -> int:
@@ -135,6 +152,8 @@ def _row(state: OrderState) -> tuple[Any, ...]:
         state.earned_in,
         state.activates_at,
         to_json([state.counted.day, *state.counted.bucket]).decode() if state.counted else None,
+        state.import_id,
+        state.hold,
     )
 
 

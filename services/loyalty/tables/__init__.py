@@ -15,14 +15,18 @@ definitions  what the store has laid down: the programme, rules, offers, rewards
 actions      what customers did beside ordering
 rules        what earning rules decide on, what they decided, caps and budgets
 tiers        what counts for a tier, who has which, and why
+adjustments  points given and taken by hand, and earning that is held for review
+imports      what was brought from elsewhere
 """
 
 from services.loyalty.tables import (
     actions,
+    adjustments,
     claims,
     closings,
     coupons,
     definitions,
+    imports,
     ledger,
     lots,
     membership,
@@ -36,10 +40,12 @@ from services.loyalty.tables.metadata import METADATA
 __all__ = [
     "METADATA",
     "actions",
+    "adjustments",
     "claims",
     "closings",
     "coupons",
     "definitions",
+    "imports",
     "ledger",
     "lots",
     "membership",

@@ -37,6 +37,8 @@ ORDER_STATE = Table(
     Column("lines", JSONB, nullable=False),
     Column("activates_at", DateTime(timezone=True)),
     Column("counted", JSONB),  # [day, spend_minor, orders, points]: what it counts for a tier
+    Column("import_id", BigInteger),
+    Column("hold", Text, nullable=False, server_default=text("''")),
     # No index on what changes with each revision: such an update would rewrite every index.
     Index("order_state_customer", "customer_id"),
     Index("order_state_due", "activates_at", postgresql_where=text("activates_at IS NOT NULL")),

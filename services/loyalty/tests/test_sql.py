@@ -5,6 +5,7 @@ from sqlalchemy import text
 from services.loyalty.__main__ import SERVICE
 from services.loyalty.store import (
     actions,
+    adjustments,
     bindings,
     books,
     cards,
@@ -13,7 +14,10 @@ from services.loyalty.store import (
     coupons,
     decisions,
     definitions,
+    held,
+    holds,
     hot,
+    imports,
     journals,
     lots,
     members,
@@ -35,13 +39,14 @@ from shared import migrate
 from shared.testing_sql import plans, statements, walks
 
 STATEMENTS = statements(claims, definitions, journals, lots, members, orders, reservations, seals)
-STATEMENTS = statements(closings, definitions, journals, lots, members, orders, reservations)
+STATEMENTS |= statements(closings, definitions, journals, lots, members, orders, reservations)
 STATEMENTS |= statements(seals, trail)
 STATEMENTS |= statements(actions, decisions, products, shoppers, standings, tier_history)
-STATEMENTS = statements(definitions, journals, lots, members, orders, reservations, seals)
+STATEMENTS |= statements(definitions, journals, lots, members, orders, reservations, seals)
 STATEMENTS |= statements(decisions, products, shoppers, standings, tier_history)
 STATEMENTS |= statements(bindings, cards, membership, subscriptions, waiting)
 STATEMENTS |= statements(coupons, stocks)
+STATEMENTS |= statements(adjustments, held, holds, imports)
 STATEMENTS |= {
     "bindings.FIND_HOT": text(bindings.FIND_HOT),
     "bindings.ADD_HOT": text(bindings.ADD_HOT),

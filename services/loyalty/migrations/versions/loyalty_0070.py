@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "loyalty_0070"
-down_revision = "loyalty_0050"
+down_revision = "loyalty_0060"
 branch_labels = None
 depends_on = None
 

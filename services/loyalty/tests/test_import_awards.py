@@ -1,0 +1,203 @@
+"""Orders that earned elsewhere: a later return takes back exactly what they had earned."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.loyalty.tests.office import Office
+from services.loyalty.tests.shop import Order, line
+from services.loyalty.tests.test_worker import DB, RUNS, balanced
+from shared.errors import Fatal
+
+AWARDS = (
+    *("customer_id", "order_id", "line_id", "points", "total_minor", "quantity"),
+    *("ordered_at", "points_back", "status", "store"),
+)
+ORDERED = "2026-10-20T08:00:00Z"
+
+
+@pytest.fixture
+def office(door, tmp_path, capsys):
+    return Office(door, tmp_path, capsys)
+
+
+def award(line_id="1", points=30, total_minor=1000, quantity=2, **more):
+    told = {"customer_id": "ada", "order_id": "o1", "ordered_at": ORDERED, "store": "web"}
+    told |= {"line_id": line_id, "points": points, "total_minor": total_minor}
+    told |= {"quantity": quantity, "points_back": 0, "status": "active"} | more
+    return tuple(told[name] for name in AWARDS)
+
+
+async def bring_both(office, awards, *balances):
+    """Awards, and the balances that they are part of."""
+    await office.bring(office.file(*balances, name="balances.csv"))
+    await office.bring(office.file(*awards, header=AWARDS, name="awards.csv"), "awards")
+
+
+async def seen(ask, customer="ada"):
+    account = await ask(f"/v1/accounts/{customer}")
+    return account["pending"], account["active"], account["owed"]
+
+
+def old(*lines, revision=7, type_="order.returned"):
+    """The platform's snapshot of an order that loyalty has never heard of before."""
+    return Order(lines=lines).event(type_, revision)
+
+
+async def test_a_return_of_an_order_never_seen_takes_back_what_it_earned_elsewhere(
+    office, door, ask
+):
+    await bring_both(office, [award(points=31), award("2", points=9, quantity=1)], LOT)
+
+    half = line("1", 1000, 2, delivered=2, returned=1), line("2", 700, delivered=1)
+    await door.give(old(*half))
+    assert await seen(ask) == (0, 185, 0), "half of 31, rounded down for good when all is back"
+    whole = line("1", 1000, 2, delivered=2, returned=2), line("2", 700, delivered=1)
+    await door.give(old(*whole, revision=8))
+
+    assert await seen(ask) == (0, 169, 0)
+    told = await ask("/v1/orders/o1")
+    assert [(each["awarded"], each["active"]) for each in told["lines"]] == [(31, 0), (9, 9)]
+    [given_] = told["lines"][0]["rules"]
+    assert (given_["rule_id"], given_["points"]) == (f"import/{office.batch}", 31)
+    assert given_["inputs"]["quantity"] == 2
+    assert await door.query("SELECT 1 FROM qualifying") == [], "it counted elsewhere"
+    await balanced(ask)
+
+
+LOT = ("ada", 200, "2026-01-05", "2027-06-30")
+
+
+async def test_the_award_stands_though_prices_and_rules_here_are_others(office, door, ask):
+    await bring_both(office, [award(points=30)], LOT)
+
+    await door.give(old(line("1", 999_999, 2, delivered=2), type_="order.completed"))
+    assert await seen(ask) == (0, 200, 0)
+    await door.give(old(line("1", 999_999, 2, delivered=2, returned=2), revision=8))
+
+    assert await seen(ask) == (0, 170, 0)
+
+
+async def test_what_was_taken_back_elsewhere_is_not_taken_twice(office, door, ask):
+    await bring_both(office, [award(points=30, points_back=15)], LOT)
+
+    await door.give(old(line("1", 1000, 2, delivered=2, returned=1)))
+    assert await seen(ask) == (0, 200, 0)
+    await door.give(old(line("1", 1000, 2, delivered=2, returned=2), revision=8))
+
+    assert await seen(ask) == (0, 185, 0)
+
+
+async def test_pending_points_come_with_the_award_and_become_active_here(office, door, ask):
+    await bring_both(office, [award(points=30, status="pending")], LOT)
+    assert await seen(ask) == (30, 200, 0)
+
+    await door.give(old(line("1", 1000, 2, delivered=2), type_="order.delivered"))
+
+    assert await seen(ask) == (0, 230, 0)
+    assert (await balanced(ask))["accounts"]["opening"] == -230
+
+
+async def test_active_points_are_not_sent_back_by_a_snapshot_before_arrival(office, door, ask):
+    await bring_both(office, [award(points=30)], LOT)
+
+    await door.give(old(line("1", 1000, 2, shipped=2), type_="order.shipped"))
+
+    assert await seen(ask) == (0, 200, 0)
+
+
+async def test_a_lot_that_names_its_order_gives_its_own_points_first(office, door, ask):
+    own = ("ada", 30, "2026-10-25", "2028-01-01", "web", "", "o1")
+    await bring_both(office, [award(points=30)], LOT, own)
+
+    await door.give(old(line("1", 1000, 2, delivered=2, returned=2)))
+
+    lots = await door.query("SELECT document, remaining, taken_back FROM lot ORDER BY remaining")
+    assert [tuple(lot)[1:] for lot in lots] == [(0, 30), (200, 0)]
+    assert (lots[0].document, lots[1].document[-2:]) == ("o1", "/2")
+    await balanced(ask)
+
+
+@pytest.mark.parametrize("spent", ["negative", "next_earning", "refund"])
+async def test_without_a_lot_of_its_own_the_members_other_points_give(office, door, ask, spent):
+    async with door.client() as http:
+        body = {"starts_at": "2000-01-01T00:00:00Z", "returns": {"spent": spent}}
+        headers = {"Idempotency-Key": "p"}
+        await http.put("/v1/programmes/default", json=body, headers=headers)
+    await bring_both(office, [award(points=300)], LOT)
+
+    await door.give(old(line("1", 1000, 2, delivered=2, returned=2)))
+
+    assert await seen(ask) == (0, 0, 0 if spent == "refund" else 100)
+    await balanced(ask)
+
+
+async def test_an_order_that_is_known_here_is_named(office, door):
+    await door.give(*Order().life())
+    path = office.file(award(), award(order_id="o2"), header=AWARDS)
+
+    with pytest.raises(Fatal, match="1 rows are wrong"):
+        await office.bring(path, "awards")
+    assert "row 2, order_id: is known here already" in office.said()
+    said = await office.bring(path, "awards", skip_wrong=True)
+
+    assert "1 rows, 0 points, 1 customers" in said
+
+
+async def test_lines_of_an_order_may_be_far_apart(office, door, ask, monkeypatch):
+    monkeypatch.setattr("services.loyalty.imports.CHUNK_ROWS", 2)
+    rows = [award(str(n), 10, status="pending", order_id=f"o{n % 2}") for n in range(7)]
+
+    await office.bring(office.file(*rows, header=AWARDS), "awards")
+
+    assert [len((await ask(f"/v1/orders/o{n}"))["lines"]) for n in (0, 1)] == [4, 3]
+    assert await seen(ask) == (70, 0, 0)
+    await balanced(ask)
+
+
+async def test_awards_are_taken_back_unless_their_order_has_gone_on(office, door, ask, monkeypatch):
+    monkeypatch.setattr("services.loyalty.import_back.CHUNK_ROWS", 2)
+    rows = [award(str(n), 10, status="pending", order_id=f"o{n % 2}") for n in range(5)]
+    path = office.file(*rows, header=AWARDS)
+    await office.bring(path, "awards")
+    lines = [line(str(n), 1000, 2, delivered=2) for n in (1, 3)]
+    await door.give(old(*lines, type_="order.delivered"))
+
+    said = await office.reverse()
+
+    assert "row 3: 10 points stay: its order has had events" in said
+    assert "30 points went back" in said
+    assert await seen(ask) == (0, 20, 0)
+    await ask("/v1/orders/o0", status=404)
+    assert (await balanced(ask))["accounts"]["opening"] == -20
+    await office.bring(path, "awards", skip_wrong=True)
+    assert await seen(ask) == (30, 20, 0)
+
+
+@given(st.data())
+@DB
+async def test_returns_in_any_parts_sum_to_the_award(door, tmp_path_factory, capsys, data):
+    office = Office(door, tmp_path_factory.mktemp("any"), capsys)
+    run = next(RUNS)
+    customer, order_id = f"c{run}", f"o{run}"
+    points, quantity = data.draw(st.integers(0, 999)), data.draw(st.integers(1, 7))
+    told = {"customer_id": customer, "order_id": order_id, "quantity": quantity}
+    await office.bring(
+        office.file((customer, points + 5, "2026-01-05"), name=f"b{run}.csv"),
+    )
+    await office.bring(
+        office.file(award(points=points, **told), header=AWARDS, name=f"a{run}.csv"), "awards"
+    )
+    returned = revision = 0
+    while returned < quantity:
+        returned += data.draw(st.integers(0, quantity - returned))
+        revision += 1
+        if revision > 4:
+            returned = quantity
+        gone = line("1", 1000, quantity, delivered=quantity, returned=returned)
+        order = Order(order_id, customer, (gone,))
+        await door.give(order.event("order.returned", revision))
+
+    async with door.client() as http:
+        account = (await http.get(f"/v1/accounts/{customer}")).json()
+    assert (account["active"], account["owed"]) == (5, 0)
