@@ -124,7 +124,7 @@ class Ballast:
             for kind in KINDS:
                 id_ = ledger.journal_id(at, ORDER, order_id, 1, kind)
                 cause = (at, SOURCE, f"e-{order_id}", "shop.orders.v1", 0, number)
-                yield id_, account, ORDER, order_id, 1, kind, *cause, STORE
+                yield (*(id_, account, ORDER, order_id, 1, kind), *cause, STORE, at.date(), None)
 
     def posting_rows(self) -> Rows:
         for number in range(self.orders):
@@ -132,4 +132,6 @@ class Ballast:
             account = self.account(number)
             for kind, sides in KINDS.items():
                 id_ = ledger.journal_id(at, ORDER, order_id, 1, kind)
-                yield id_, account, POINTS, 0, *sides, "1"
+                lot_id = lots.lot_id(at, ORDER, order_id, self.expires_at)
+                in_lot = lot_id if AccountKind.ACTIVE in sides else None
+                yield id_, account, POINTS, 0, *sides, "1", in_lot

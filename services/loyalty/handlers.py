@@ -5,7 +5,7 @@ orders are read before it, and saved only if they are still at the revision that
 where another partition has moved one meanwhile, the batch fails and is tried again.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,8 +23,9 @@ from services.loyalty import (
     redeeming,
     tiering,
 )
-from services.loyalty.ledger import ORDER
-from services.loyalty.orders import Judged, Known, Terms
+from services.loyalty.ledger import ORDER, Account
+from services.loyalty.lots import Lot
+from services.loyalty.orders import Judged, Known, OrderState, Terms
 from services.loyalty.programme import programme_at
 from services.loyalty.store import actions as action_store
 from services.loyalty.store import adjustments as adjustment_store
@@ -110,6 +111,23 @@ async def _load(
     every = {member for person in people.values() for member in person.members}
     accounts = await member_store.lock(conn, {*every, *others})
     judged = await joining.admit(conn, judged, states, owners, terms.book)
+    lots = await _load_lots(conn, judged, states, accounts, terms)
+    evidence = await deciding.load(conn, judged, owners, people, terms)
+    roster = await tiering.load(conn, judged, joined, states, terms, owners=owners)
+    members = {owner: person.members for owner, person in people.items()}
+    watch = await holding.watch(conn, judged, owners, people, terms)
+    return Known(states, accounts, lots, members, evidence, roster, watch), judged
+
+
+async def _load_lots(
+    conn: AsyncConnection,
+    judged: list[Judged],
+    states: Mapping[str, OrderState],
+    accounts: Mapping[str, Account],
+    terms: Terms,
+) -> list[Lot]:
+    """The orders' own lots; where points are spent or came from elsewhere, the member's others,
+    of which a return may have to take."""
     earned = [id_ for id_, state in states.items() if state.earned_in or state.import_id]
     lots = await lot_store.load_of_documents(conn, ORDER, earned) if earned else []
     spent = {lot.account_id for lot in lots if lot.used or lot.reserved}
@@ -118,15 +136,8 @@ async def _load(
     ):
         spent = set()
     brought = {state.customer_id for state in states.values() if state.import_id}
-    spent |= {accounts[id_].account_id for id_ in brought if id_ in accounts}
-    if spent:
-        # What is taken back of these orders may have to come out of the member's other lots.
-        lots += await lot_store.load_spendable(conn, spent)
-    evidence = await deciding.load(conn, judged, owners, people, terms)
-    roster = await tiering.load(conn, judged, joined, states, terms, owners=owners)
-    members = {owner: person.members for owner, person in people.items()}
-    watch = await holding.watch(conn, judged, owners, people, terms)
-    return Known(states, accounts, lots, members, evidence, roster, watch), judged
+    spent |= {accounts[id_].account_id for id_ in brought if id_ and id_ in accounts}
+    return [*lots, *(await lot_store.load_spendable(conn, spent) if spent else [])]
 
 
 async def erase(conn: AsyncConnection, customer_ids: Collection[str]) -> dict[str, int]:

@@ -8,7 +8,7 @@ the browser next would otherwise see the customer's.
 import json
 from collections.abc import Collection
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -20,7 +20,7 @@ from services.loyalty.api.views import JournalView
 from services.loyalty.store import hot
 from services.loyalty.store import journals as store
 from shared import aliases
-from shared.errors import NotFound
+from shared.errors import BadRequest, NotFound
 from shared.events.envelope import CustomerId
 from shared.http import paging
 from shared.http.auth import caller_of, needs
@@ -29,6 +29,7 @@ from shared.http.context import Ctx, context_of
 router = APIRouter(prefix="/v1/accounts", tags=["accounts"])
 
 POSITION = paging.Cursor(UUID)
+EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 NO_ACCOUNT = "no account: no order of this customer has earned yet"
 OWN_DATA = needs("loyalty:read", subject="customer_id", storefront=True)
 
@@ -87,6 +88,8 @@ async def get_balance_as_of(
     `by=event` counts what had become true, also if it was heard of later; `by=recorded` what
     the books said at the time. They differ by late events.
     """
+    if not EARLIEST <= as_of <= LATEST:
+        raise BadRequest("as_of: give a time between the years 1 and 9999 of UTC")
     async with context.engine.connect() as conn:
         members = await members_of(conn, request, customer_id)
         purse = await store.sum_as_of(conn, members, as_of, by)

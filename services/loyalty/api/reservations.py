@@ -30,6 +30,7 @@ from services.loyalty.wallet import Wallet
 from shared.errors import NotFound
 from shared.events.envelope import CustomerId, Event, Minor
 from shared.events.fields import LINES_MAX, Id, Label, Points, StoreId
+from shared.http import audit
 from shared.http.auth import ROUTE_CHECKS, caller_of, needs, own
 from shared.http.context import Body, Context, Ctx, context_of
 from shared.http.once import once
@@ -239,8 +240,11 @@ async def cancel(reservation_id: str, request: Request) -> Response:
 
 
 def cause_of(request: Request, context: Context) -> Event:
-    """The request as the cause of journals: its caller, and the key that repeats carry."""
-    caller, key = caller_of(request).id, request.headers["idempotency-key"]
+    """The request as the cause of journals: its caller, and the key that repeats carry.
+
+    Of a storefront no more than that: a customer's id in the books could never be erased.
+    """
+    caller, key = audit.caller_id(request.scope), request.headers["idempotency-key"]
     return ledger.cause_of(f"http/{caller}", key, context.clock.now())
 
 

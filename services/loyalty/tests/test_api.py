@@ -55,6 +55,7 @@ async def test_a_balance_as_of_a_time_is_of_what_had_happened_or_was_booked(door
     assert await held(paid.time.isoformat(), "recorded") == (0, 0), "nothing was booked yet"
     assert await held(booked_at, "recorded") == (10, 0), "the delivery was heard of later"
     assert "as_of" in str(await held("yesterday", status=422))
+    assert "as_of" in str(await held("9999-12-31T23:59:59-14:00", status=400))
     await ask("/v1/accounts/bob/balance", status=404, as_of=booked_at)
 
 
