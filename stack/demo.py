@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from shared.events.envelope import Event
-from stack import demo_report
+from stack import demo_points, demo_report, programme
 from stack.caught_up import Standing, Watch, watch
 from stack.demo_report import Lived
 from stack.door import Door, read_env
@@ -37,10 +37,13 @@ def run(size: Size, home: Path, *, keep: bool) -> bool:
     good = False
     try:
         supervisor.up(say, clock="")
+        with Door(read_env(home)) as door:
+            programme.lay_down(door)
         story = write(size, datetime.now(UTC))
         lived = asyncio.run(live(story, home))
         with Door(read_env(home)) as door:
-            good = demo_report.show(story, lived, door)
+            good = demo_points.show(door, story.hero, home)
+            good = demo_report.show(story, lived, door) and good
             if keep:
                 demo_report.show_where(home, door.env)
     finally:

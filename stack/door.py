@@ -47,6 +47,31 @@ class Door:
             raise StackError(f"{service} answered {answer.status_code} to {route}: {answer.text}")
         return answer.json()
 
+    def send(
+        self,
+        method: str,
+        service: str,
+        path: str,
+        body: dict[str, Any],
+        *,
+        key: str,
+        token: str = "",
+    ) -> Any:
+        """The answer to a write under an Idempotency-Key; `token`: another than the admin's."""
+        headers = {
+            "Authorization": f"Bearer {token or self.env['ADMIN_KEY']}",
+            "Idempotency-Key": key,
+        }
+        url = f"{self.env[f'{service.upper()}_URL']}{path}"
+        try:
+            answer = self._http.request(method, url, json=body, headers=headers)
+        except httpx.HTTPError as error:
+            reason = type(error).__name__
+            raise StackError(f"{service} does not answer ({reason}): python -m stack up") from None
+        if not answer.is_success:
+            raise StackError(f"{service} answered {answer.status_code} to {path}: {answer.text}")
+        return answer.json()
+
     def sent(self, sink: str) -> list[dict[str, Any]]:
         """What arrived at the `mail` or `sms` sink."""
         messages: list[dict[str, Any]] = self._http.get(

@@ -19,7 +19,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from shared.clock import Clock
-from stack import fingerprint, retail
+from stack import fingerprint, points_report, programme, retail
 from stack.caught_up import Standing, watch
 from stack.checks import Check, compare
 from stack.door import Door, read_env
@@ -74,6 +74,8 @@ def run(plan: Plan, home: Path) -> bool:
     _settle(supervisor, plan, history)
     try:
         supervisor.up(say, clock=_clock(plan, sales))
+        with Door(read_env(home)) as door:
+            programme.lay_down(door)
         asyncio.run(_live_through(history, plan, home))
         good = _judge(layout, plan, sales, home)
         if plan.fingerprint:
@@ -169,6 +171,7 @@ def _judge(layout: Layout, plan: Plan, sales: Sales, home: Path) -> bool:
     standings = asyncio.run(_look(env))
     with Door(env) as door:
         checks = compare(expected, sales, plan.mapping.currency, door, standings)
+        points_report.show(door, plan.mapping.currency)
     _print_checks(checks, expected)
     return all(check.good for check in checks)
 
