@@ -99,7 +99,7 @@ async def direct(settings: Settings, **server_settings: str) -> asyncpg.Connecti
     )
 
 
-async def run(conn: AsyncConnection, sql: TextClause, **params: Any) -> Sequence[Any]:
+async def run(conn: AsyncConnection, sql: TextClause, **params: Any) -> list[Any]:
     """The rows of a statement, by the driver's own call where a transaction is open.
 
     SQLAlchemy's way around it costs as much again as the exchange with PostgreSQL, and a
@@ -108,11 +108,10 @@ async def run(conn: AsyncConnection, sql: TextClause, **params: Any) -> Sequence
     pooled: Any = conn.sync_connection
     driver: Any = pooled.connection.driver_connection
     if not driver.is_in_transaction():
-        done = await conn.execute(sql, params)
-        return done.all() if done.returns_rows else ()
+        done: Any = await conn.execute(sql, params)
+        return list(done) if done.returns_rows else []
     statement, names = _positional(sql)
-    rows: Sequence[Any] = await driver.fetch(statement, *(params[name] for name in names))
-    return rows
+    return list(await driver.fetch(statement, *(params[name] for name in names)))
 
 
 @cache

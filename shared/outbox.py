@@ -17,7 +17,6 @@ import asyncio
 import contextlib
 import zlib
 from collections.abc import Sequence
-from typing import Any
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -29,7 +28,6 @@ from shared.settings import Settings
 
 SHARDS = 16  # for ever: another number would let two relays hold one key
 CHANNEL = "outbox"
-FED = "outbox was fed"
 BELL_INTERVAL_S = 0.02
 POLL_S = 0.2
 STOP_LOOK_S = 0.5
@@ -56,17 +54,6 @@ async def enqueue(conn: AsyncConnection, events: Sequence[Event]) -> None:
     """Publish `events` when this transaction has committed. Lock the customers' rows first."""
     if events:
         await db.copy_rows(conn, "outbox", COLUMNS, map(_row, events))
-        _marks(conn)[FED] = True
-
-
-def was_fed(conn: AsyncConnection) -> bool:
-    """Whether something was enqueued on this connection since it was last asked."""
-    return bool(_marks(conn).pop(FED, False))
-
-
-def _marks(conn: AsyncConnection) -> dict[Any, Any]:
-    assert conn.sync_connection, "the connection is open"
-    return conn.sync_connection.info
 
 
 def _row(event: Event) -> tuple[object, ...]:

@@ -157,11 +157,11 @@ def give_back(wallet: Wallet, deed: Deed, parts: Sequence[Part], now: datetime) 
 
 
 def expire(wallet: Wallet, lot: Lot) -> Journal:
-    """What remains of a lot at its date. The deed is the lot's own, so it happens once; what a
-    late event adds to a lot that has expired is another one."""
+    """What remains of a lot at its date. The deed is the lot's own, so it happens once; what comes
+    to a lot that has expired, late or back, expires as another."""
     assert lot.expires_at, "a lot without a date never expires"
     due = int(lot.expires_at.timestamp())
-    gone = lot.points - lot.remaining
+    gone = lot.expired + lot.taken_back  # grows with each expiry, and never falls
     cause = ledger.cause_of(ledger.SOURCE, f"lot/{lot.id}@{due}+{gone}", lot.expires_at)
     deed = Deed("lot", str(lot.id), due + gone, cause, lot.store)
     wallet.put(lot.move("remaining", "expired", lot.remaining))

@@ -32,7 +32,7 @@ from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared import db, outbox
+from shared import db
 from shared.errors import AppError, BadRequest, Conflict, Unprocessable
 from shared.http import audit, problems
 from shared.http.auth import caller_of
@@ -124,7 +124,6 @@ async def once(request: Request, body: BaseModel | None = None) -> AsyncIterator
             row = audit.change(request, subject=tx.subject, detail=tx.detail)
             if not await db.run(conn, AUDIT_AND_STORE, **row, **_answer(tx, names, fingerprint)):
                 raise InProgress(WAIT, headers=SOON)
-            told = outbox.was_fed(conn)
     except AppError as error:
         if tx is None or isinstance(error, InProgress) or not _is_kept(error):
             raise
@@ -134,7 +133,7 @@ async def once(request: Request, body: BaseModel | None = None) -> AsyncIterator
             await _claim(conn, names, fingerprint)
             await db.run(conn, STORE_ANSWER, **_answer(tx, names, fingerprint))
         raise
-    if context.bell and told:
+    if context.bell:
         context.bell.ring()
 
 

@@ -18,7 +18,12 @@ YEAR = {
 }
 DELIVERED = Order().life()[3].time
 END = datetime(2027, 12, 1, tzinfo=UTC)
-JOBS = {"activate": timers.activate_due, "expire": timers.expire_due, "warn": timers.warn}
+JOBS = {
+    "activate": timers.activate_due,
+    "expire": timers.expire_due,
+    "time_out": timers.time_out_due,
+    "warn": timers.warn,
+}
 
 
 @pytest.fixture
@@ -161,3 +166,23 @@ async def test_what_a_late_event_adds_to_an_expired_lot_expires_too(door, ask):
 
     assert [(type_, points) for type_, points, _ in await told(door)] == [("points.expired", 5)]
     await balanced(ask)
+
+
+@pytest.mark.usefixtures("programme")
+async def test_points_that_come_back_to_an_expired_lot_expire_as_another(door, ask):
+    await door.give(*Order().life())
+    await run(door, "activate", END - timedelta(days=1))
+    async with door.client(clock=Clock(frozen_at=END - timedelta(hours=1))) as http:
+        headers = {"Idempotency-Key": "r"}
+        path = "/v1/accounts/ada/reservations"
+        answer = await http.post(path, json={"points": 4}, headers=headers)
+        assert answer.status_code == 201, answer.text
+    await door.published()
+
+    for name in ("expire", "time_out", "expire", "expire"):  # freed as of before its date
+        await run(door, name, END + timedelta(days=1))
+
+    events = await door.published()
+    assert [(e.type, e.data.points) for e in events] == [("points.expired", n) for n in (6, 4)]
+    assert len({e.id for e in events}) == 2
+    assert (await balanced(ask))["accounts"]["expired"] == 10
