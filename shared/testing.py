@@ -145,13 +145,15 @@ class Door:
         app = create_app(
             self.service.name, self.service.routers, context, intake=self.service.intake
         )
-        async with app.router.lifespan_context(app):
-            yield httpx.AsyncClient(
-                transport=httpx.ASGITransport(app),
-                base_url="http://test",
-                headers={"Authorization": f"Bearer {token}"},
-            )
-        await hot.close()
+        try:
+            async with app.router.lifespan_context(app):
+                yield httpx.AsyncClient(
+                    transport=httpx.ASGITransport(app),
+                    base_url="http://test",
+                    headers={"Authorization": f"Bearer {token}"},
+                )
+        finally:
+            await hot.close()
 
 
 async def empty(owner_url: str) -> None:

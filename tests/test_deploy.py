@@ -15,7 +15,7 @@ from stack.ports import DEFAULTS
 
 ROOT = Path(__file__).parents[1]
 SERVICES = get_args(ServiceName)
-OWN_SETTINGS = {"loyalty": LoyaltySettings, "notify": NotifySettings}
+OWN_SETTINGS: dict[str, type[Settings]] = {"loyalty": LoyaltySettings, "notify": NotifySettings}
 UNSET = re.compile(r"\$\{\w+:-([^}]*)\}")  # a variable that is not set, with its default
 PORT = re.compile(r"127\.0\.0\.1:(\d+):(\d+)")
 

@@ -40,6 +40,7 @@ Owns      journal, posting    the ledger: append-only, also for this service's o
           adjustment, hold    points given and taken by hand; earning that waits for review
           import_batch, import_row   files from another system, and what became of each row
 Serves    GET /v1/accounts/{customer_id}           balance of the person
+          GET /v1/accounts/{customer_id}/overview  a member's page in one call
           GET /v1/accounts/{customer_id}/balance   as of any time, by event or by booking
           GET /v1/accounts/{customer_id}/history   journals with their postings, newest first
           POST /v1/accounts/{id}/redemption-quotes   the most points that a cart may take

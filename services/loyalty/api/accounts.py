@@ -68,6 +68,16 @@ async def get_account(customer_id: CustomerId, request: Request) -> Response:
     return Response(json.dumps(body), media_type="application/json")
 
 
+async def account_of(request: Request, customer_id: str) -> CurrentView | None:
+    """The balance for an answer that holds more than it; None: no account."""
+    pooled, context = _sees_all(request, customer_id), context_of(request)
+    found = await hot.get_purse(context.hot, customer_id, context.clock.now(), pooled=pooled)
+    if found is None:
+        return None
+    purse, next_expiry_at = found
+    return CurrentView(customer_id=customer_id, **asdict(purse), next_expiry_at=next_expiry_at)
+
+
 class PastView(AccountView):
     """What the person held at `as_of`, summed from the postings alone."""
 

@@ -126,8 +126,14 @@ class CouponView(Worth):
 
 
 @router.get("/rewards", openapi_extra=READ)
-async def list_rewards(customer_id: CustomerId, context: Ctx, request: Request) -> RewardsView:
+async def list_rewards(customer_id: CustomerId, request: Request) -> RewardsView:
     """Every reward that may be asked for now, with what keeps this member from it."""
+    return await rewards_of(request, customer_id)
+
+
+async def rewards_of(request: Request, customer_id: str) -> RewardsView:
+    """The rewards that may be asked for now, and whether this member can have them."""
+    context = context_of(request)
     now = context.clock.now()
     held = await hot.get_purse(context.hot, customer_id, now, pooled=pooled(request))
     spendable = held[0].active if held else 0

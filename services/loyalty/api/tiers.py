@@ -156,16 +156,21 @@ async def list_tiers(context: Ctx) -> TiersView:
 @router.get("/accounts/{customer_id}/tier", response_model=CardView, openapi_extra=OWN_DATA)
 async def get_tier(customer_id: CustomerId, request: Request) -> Response:
     """The card: the tier with its benefits, and what is missing to rise and to stay."""
+    card = await card_of(request, customer_id)
+    if card is None:
+        raise NotFound(NO_TIER)
+    return Response(card.model_dump_json(), media_type="application/json")
+
+
+async def card_of(request: Request, customer_id: str) -> CardView | None:
+    """The card as of now; None: there is no tier plan, or nothing has counted yet."""
     context = context_of(request)
     plans, now = await plans_now(context), context.clock.now()
     pooled = _sees_all(request, customer_id)
     found = await standings.get_hot(context.hot, customer_id, now, plans, pooled=pooled)
     card = progress(plans, found.person, now) if found else None
     plan = plans.at(now)
-    if card is None or plan is None:
-        raise NotFound(NO_TIER)
-    body = CardView.of(customer_id, card, plan).model_dump_json()
-    return Response(body, media_type="application/json")
+    return CardView.of(customer_id, card, plan) if card and plan else None
 
 
 @router.get("/accounts/{customer_id}/tier/days", openapi_extra=OWN_DATA)
