@@ -24,6 +24,8 @@ DIFFERING = (
     *("due_at", "built_at", "stale_since"),
     *("cause_partition", "cause_offset"),
     "account_id",
+    "created_by",  # the folder's admin key
+    "seq",  # numbers go by the order of commits
     "changes",  # recommend's count of changed baskets: two changes in one batch are one
 )
 

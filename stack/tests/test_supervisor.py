@@ -1,7 +1,9 @@
 """`up` makes it so, however it was before; `down` leaves nothing behind."""
 
+import contextlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +27,16 @@ def pids(supervisor: Supervisor) -> dict[str, int | None]:
     return {row.name: row.pid for row in supervisor.status() if row.state == "running"}
 
 
+def kill(pid: int | None) -> None:
+    """And wait until it is dead: a signal takes its time on a busy machine."""
+    assert pid
+    process = psutil.Process(pid)
+    process.kill()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+
+
 def test_up_twice_up_after_a_kill_and_down(home: Path) -> None:
     supervisor = Supervisor(home)
     supervisor.up(print, services=())
@@ -35,10 +47,10 @@ def test_up_twice_up_after_a_kill_and_down(home: Path) -> None:
     supervisor.up(print, services=())
     assert pids(supervisor) == first
 
-    psutil.Process(first["postgres"]).kill()  # the postmaster alone, its children left
-    psutil.Process(first["mail"]).kill()
+    kill(first["postgres"])  # the postmaster alone, its children left
+    kill(first["mail"])
     (home / "pids" / "sms").write_text(json.dumps({"pid": os.getpid(), "started": 1.0}))
-    psutil.Process(first["sms"]).kill()
+    kill(first["sms"])
     Supervisor(home).up(print, services=())
     second = pids(supervisor)
     assert set(second) == set(GROUND)
