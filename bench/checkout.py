@@ -23,7 +23,7 @@ EXPIRES_AT = datetime(2036, 1, 1, tzinfo=UTC)
 HANDLED = "SELECT count(*) FROM order_state"
 
 
-async def run(orders: int, per_s: float, seconds: float) -> None:
+async def run(orders: int, per_s: float, seconds: float, batch: int) -> None:
     """Idle, then beside the worker."""
     ports = scratch("ours")
     with measure.infra() as own:
@@ -44,7 +44,9 @@ async def run(orders: int, per_s: float, seconds: float) -> None:
             await server.answers(ports["ours"], token, "/v1/accounts/c0")
             ask(2)
             idle = ask(seconds)
-            with measure.process("services.loyalty", "worker", log="worker", **env) as worker:
+            batches = {"REGULARS_BATCH_EVENTS_MAX": str(batch)}
+            work = measure.process("services.loyalty", "worker", log="worker", **env, **batches)
+            with work as worker:
                 async with measure.connected(made.url) as conn:
                     while not await conn.fetchval(HANDLED):  # noqa: ASYNC110  it is a table
                         await asyncio.sleep(0.1)
@@ -81,9 +83,10 @@ def main(
     orders: Annotated[int, typer.Option(help="The backlog.")] = 100_000,
     per_s: Annotated[float, typer.Option(help="Checkouts.")] = 20,
     seconds: float = 20,
+    batch: Annotated[int, typer.Option(help="Events in a batch, at most.")] = 1_000,
 ) -> None:
     """Measure and report."""
-    asyncio.run(run(orders, per_s, seconds))
+    asyncio.run(run(orders, per_s, seconds, batch))
 
 
 if __name__ == "__main__":

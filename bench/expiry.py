@@ -24,11 +24,9 @@ from stack.infra import Infra
 
 LOTS_EACH = 4
 MIDNIGHT = datetime(2026, 6, 1, tzinfo=UTC)
-TOOK = """
-    SELECT extract(epoch FROM finished_at - started_at)::float8 FROM job
-    WHERE name = 'expire_points' AND finished_at > started_at
-        AND NOT EXISTS (SELECT FROM lot WHERE remaining > 0 AND expires_at <= $1)
-"""
+BEGAN = "SELECT started_at FROM job WHERE name = 'expire_points'"
+LEFT = "SELECT EXISTS (SELECT FROM lot WHERE remaining > 0 AND expires_at <= $1)"
+SINCE = "SELECT extract(epoch FROM clock_timestamp() - $1::timestamptz)::float8"
 HANDLED = "SELECT count(*) FROM order_state"
 OUTBOX = "SELECT EXISTS (SELECT FROM outbox)"
 
@@ -50,10 +48,13 @@ async def night(own: Infra, made: ServiceDatabase, per_s: int) -> tuple[float, i
     try:
         async with measure.connected(made.url) as conn:
             with measure.process("services.loyalty", "worker", log="expiry", **env) as child:
-                while (seconds := await conn.fetchval(TOOK, MIDNIGHT)) is None:
+                began = None
+                while began is None or await conn.fetchval(LEFT, MIDNIGHT):
                     if child.poll() is not None:
                         raise RuntimeError(f"the worker ended; its log is in {measure.FOLDER}")
-                    await asyncio.sleep(1)
+                    began = began or await conn.fetchval(BEGAN)
+                    await asyncio.sleep(0.5)
+                seconds = await conn.fetchval(SINCE, began)
                 handled = await conn.fetchval(HANDLED)
                 done.set()
                 offered = await offering

@@ -12,7 +12,7 @@ database refuses, not a second effect.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from hashlib import blake2b
@@ -193,11 +193,12 @@ def book(account: Account, journal: Journal) -> Account:
     assert owed <= 0, "nobody pays more than he owes"
     if max(pending, active, reserved, -owed) > POINTS_MAX:
         raise Reject(f"the account would hold over {POINTS_MAX} points; check the order's amounts")
-    return replace(
-        account,
-        pending=pending,
-        active=active,
-        reserved=reserved,
-        owed=-owed,
-        version=account.version + 1,
+    return Account(
+        account.customer_id,
+        account.account_id,
+        pending,
+        active,
+        reserved,
+        -owed,
+        account.version + 1,
     )
