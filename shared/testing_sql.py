@@ -5,8 +5,8 @@
 
 The plan is the generic one, without sequential scans and without joins that read a table
 whole, over tables of which nothing is known: it shows whether an index *can* serve, not
-what a planner would choose today. Of a table that it knows to be empty, autovacuum having
-been there, any plan is as good. An index that is read without a condition is a walk too:
+what a planner would choose today. What earlier tests left would be known: a table's pages
+by its file, its values by autovacuum. So both are taken away first, until the rollback. An index that is read without a condition is a walk too:
 that is what hides behind ORDER BY.
 """
 
@@ -24,10 +24,19 @@ from shared.testing import Door
 PARAMETERS = (
     "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'explained'"
 )
+LIST_TABLES = """
+    SELECT oid::regclass::text FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+"""
 FORGET_STATISTICS = """
     SELECT pg_clear_relation_stats('public', relname::text)
     FROM pg_class
     WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'i', 'I')
+"""
+FORGET_VALUES = """
+    SELECT pg_clear_attribute_stats('public', tablename::text, attname::text, inherited)
+    FROM pg_stats
+    WHERE schemaname = 'public'
 """
 PLAN_FOR_LARGE_TABLES = """
     SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off;
@@ -57,12 +66,17 @@ async def plans(
     In one transaction, whose locks keep autovacuum away from the tables.
     """
     owner = await asyncpg.connect(str(door.world.settings.owner_database_url))
+    transaction = owner.transaction()
+    await transaction.start()
     try:
-        async with owner.transaction():
-            await owner.execute(FORGET_STATISTICS)
-            await owner.execute(PLAN_FOR_LARGE_TABLES + settings)
-            return {name: await _plan(owner, statement) for name, statement in found.items()}
+        tables = [row[0] for row in await owner.fetch(LIST_TABLES)]
+        await owner.execute(f"TRUNCATE {', '.join(tables)}")
+        await owner.execute(FORGET_STATISTICS)
+        await owner.execute(FORGET_VALUES)
+        await owner.execute(PLAN_FOR_LARGE_TABLES + settings)
+        return {name: await _plan(owner, statement) for name, statement in found.items()}
     finally:
+        await transaction.rollback()
         await owner.close()
 
 
