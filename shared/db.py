@@ -2,8 +2,10 @@
 
 SQLAlchemy's engine serves everything; hot GETs have an asyncpg pool of their own. Both
 take their time-outs from one place. A statement is cut after `statement_timeout_ms`, a
-transaction that does nothing after IDLE_TRANSACTION_MS: so a process that was paused in
-the middle of one does not keep its row locks for ever.
+transaction that does nothing after IDLE_TRANSACTION_MS, and any after TRANSACTION_MS: so a
+process that was paused in the middle of one does not keep its row locks for ever. The
+second alone is not enough: between a statement's preparation and its execution PostgreSQL
+calls the session active, and waits.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +24,7 @@ from shared.settings import Settings
 
 LOCK_TIMEOUT_MS = 3_000
 IDLE_TRANSACTION_MS = 10_000
+TRANSACTION_MS = 30_000
 CONNECT_TIMEOUT_S = 5
 POOL_TIMEOUT_S = 2  # then 503 with Retry-After: a queue in front of a full pool only grows
 
@@ -29,7 +32,7 @@ POOL_TIMEOUT_S = 2  # then 503 with Retry-After: a queue in front of a full pool
 # outcome, out of resources, lock not had, operator at work, paused in a transaction.
 TRANSIENT_CLASSES = ("08", "53", "57P0")
 TRANSIENT_STATES = {"40001", "40P01", "40003", "55P03", "25P03", "25P04"}
-TIMED_OUT = "57014"
+TIMED_OUT = {"57014", "25P04"}
 # A connection that dies in the middle of an exchange raises either; neither is a PostgresError.
 LOST = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 
@@ -49,6 +52,7 @@ def timeouts(settings: Settings) -> dict[str, str]:
         "statement_timeout": str(settings.statement_timeout_ms),
         "lock_timeout": str(min(LOCK_TIMEOUT_MS, settings.statement_timeout_ms)),
         "idle_in_transaction_session_timeout": str(IDLE_TRANSACTION_MS),
+        "transaction_timeout": str(TRANSACTION_MS),
         "timezone": "UTC",
         # A batch's statements are generic by construction (arrays in, arrays out): planning
         # them anew for each batch costs more than a better plan would save.
@@ -151,8 +155,8 @@ def sqlstate(error: BaseException) -> str:
 
 
 def is_timeout(error: BaseException) -> bool:
-    """Whether the statement took too long: fewer rows may succeed."""
-    return sqlstate(error) == TIMED_OUT
+    """Whether the statement or transaction took too long: fewer rows may succeed."""
+    return sqlstate(error) in TIMED_OUT
 
 
 def is_transient(error: BaseException) -> bool:

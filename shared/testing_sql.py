@@ -5,9 +5,9 @@
 
 The plan is the generic one, without sequential scans and without joins that read a table
 whole, over tables of which nothing is known: it shows whether an index *can* serve, not
-what a planner would choose today. What earlier tests left would be known: a table's pages
-by its file, its values by autovacuum. So both are taken away first, until the rollback. An index that is read without a condition is a walk too:
-that is what hides behind ORDER BY.
+what a planner would choose today. What earlier tests left would be known, a table's pages
+by its file and its values by autovacuum: both are taken away first, until the rollback.
+An index that is read without a condition is a walk too: that is what hides behind ORDER BY.
 """
 
 import json

@@ -7,8 +7,9 @@ import pytest
 from aiokafka import TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import DBAPIError
 
-from shared import breaker, inbox
+from shared import breaker, db, inbox
 from shared.batch import Batches
 from shared.breaker import Stopped
 from shared.errors import Reject
@@ -201,6 +202,20 @@ async def test_one_customers_batch_that_times_out_is_alone_in_it(door):
     [letter] = await door.query("SELECT event_id, reason FROM dead_letter")
     assert letter.event_id == "e5"
     assert "57014" in letter.reason
+
+
+async def test_a_pause_in_one_events_transaction_buries_nothing(door, monkeypatch):
+    monkeypatch.setattr(db, "TRANSACTION_MS", 300)  # below the statement's own limit
+    engine = db.connect(door.world.settings)
+    door.batches = Batches(engine, door.service.handler, door.world)
+    await door.batches.start()
+
+    with pytest.raises(DBAPIError) as lost:
+        await door.give(order(1, campaign=SLOW))
+    await engine.dispose()
+
+    assert db.is_transient(lost.value)
+    assert await door.query("SELECT 1 FROM dead_letter") == []
 
 
 async def test_a_release_that_fails_always_stops_and_buries_nothing(door):

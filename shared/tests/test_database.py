@@ -5,12 +5,13 @@ import asyncio
 import asyncpg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-from shared import inbox, jobs, migrate
+from shared import db, inbox, jobs, migrate
 from shared.jobs import Job
 from shared.settings import Settings
 from shared.tests.counting import SERVICE
+from shared.tests.harness import eventually
 
 
 async def test_replicas_may_migrate_at_once_and_again(make_database, counting_settings):
@@ -38,6 +39,28 @@ async def test_replicas_may_migrate_at_once_and_again(make_database, counting_se
 async def test_the_services_role_may_not(door, statement):
     with pytest.raises(ProgrammingError, match=r"permission denied|must be owner"):
         await door.query(statement)
+
+
+async def test_a_process_paused_before_it_executes_keeps_no_locks(door, monkeypatch):
+    """PostgreSQL calls such a session active, not idle in a transaction."""
+    monkeypatch.setattr(db, "TRANSACTION_MS", 500)
+    engine = db.connect(door.world.settings)
+
+    async def free():
+        [row] = await door.query("SELECT pg_try_advisory_xact_lock(7) AS had")
+        return row.had
+
+    async with engine.connect() as paused:
+        await paused.execute(text("SELECT pg_advisory_xact_lock(7)"))
+        driver = (await paused.get_raw_connection()).driver_connection
+        await driver.prepare("SELECT 1")
+        assert not await free()
+        await eventually(free, timeout_s=20)
+        with pytest.raises(DBAPIError) as lost:
+            await paused.execute(text("SELECT 2"))
+        assert db.is_transient(lost.value)
+        await paused.invalidate()
+    await engine.dispose()
 
 
 async def days(door):

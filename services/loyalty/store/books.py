@@ -89,6 +89,14 @@ class Sums:
     sample: tuple[UUID, ...]
 
 
+def longer(seconds: int) -> str:
+    """The statement that lets this transaction's own statements take so long each."""
+    return (
+        f"SELECT set_config('statement_timeout', '{seconds}s', true),"  # an int
+        " set_config('transaction_timeout', '0', true)"
+    )
+
+
 async def sum_all(pool: asyncpg.Pool) -> Sums | None:
     """The ledger's sums; None while another is being made."""
     async with (
@@ -97,7 +105,7 @@ async def sum_all(pool: asyncpg.Pool) -> Sums | None:
     ):
         if not await conn.fetchval(LOCK):
             return None
-        await conn.execute(f"SET LOCAL statement_timeout = '{TIMEOUT_S}s'")
+        await conn.execute(longer(TIMEOUT_S))
         await conn.execute("SET LOCAL work_mem = '64MB'")
         flows = await conn.fetch(SUM_POSTINGS, timeout=TIMEOUT_S)
         kept = await conn.fetchrow(SUM_BALANCES, timeout=TIMEOUT_S)

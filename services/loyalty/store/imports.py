@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.loyalty.opening import Award, Brought
+from services.loyalty.store.books import longer
 from shared import db
 
 State = Literal["importing", "open", "reversing", "reversed", "closed"]
@@ -180,13 +181,13 @@ async def list_rows(conn: AsyncConnection, batch_id: int, after: int, count: int
 
 
 async def count_rows(conn: AsyncConnection, batch_id: int) -> int:
-    await conn.exec_driver_sql(f"SET LOCAL statement_timeout = '{SUM_TIMEOUT_S}s'")
+    await conn.exec_driver_sql(longer(SUM_TIMEOUT_S))
     return int((await conn.execute(COUNT_ROWS, {"id": batch_id})).scalar_one())
 
 
 async def sum_ledger(conn: AsyncConnection, batch_id: int) -> Ledger:
     """Reads every posting of the batch."""
-    await conn.exec_driver_sql(f"SET LOCAL statement_timeout = '{SUM_TIMEOUT_S}s'")
+    await conn.exec_driver_sql(longer(SUM_TIMEOUT_S))
     return Ledger(*(await conn.execute(SUM_LEDGER, {"document": str(batch_id)})).one())
 
 

@@ -14,7 +14,7 @@ import asyncpg
 from services.loyalty.finance import Expiring
 from services.loyalty.ledger import AccountKind
 from services.loyalty.statement import Flow
-from services.loyalty.store.books import LOCK, TIMEOUT_S
+from services.loyalty.store.books import LOCK, TIMEOUT_S, longer
 from shared.errors import Conflict
 
 # Points from before there were lots have no cohort: neither those postings nor their lots.
@@ -152,7 +152,7 @@ async def _snapshot(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
     ):
         if not await conn.fetchval(LOCK):
             raise SumsRunning(headers={"Retry-After": "5"})
-        await conn.execute(f"SET LOCAL statement_timeout = '{TIMEOUT_S}s'")
+        await conn.execute(longer(TIMEOUT_S))
         await conn.execute("SET LOCAL work_mem = '64MB'")
         yield conn
 
