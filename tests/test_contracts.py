@@ -6,7 +6,9 @@ no contract. These tests close both gaps.
 """
 
 import ast
+import re
 import tomllib
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -49,27 +51,40 @@ def test_every_service_has_its_way_down() -> None:
     )
 
 
-def test_what_lies_at_the_bottom_of_a_service_is_pure() -> None:
-    bottom = {
+def test_what_lies_below_a_services_store_is_pure() -> None:
+    below = {
         f"{contract['containers'][0]}.{name}"
         for contract in contracts("layers")
         if "containers" in contract
-        for name in contract["layers"][-1].split(" : ")
+        for name in _below_store([re.split(" [:|] ", layer) for layer in contract["layers"]])
         if name not in NOT_CORE
     }
 
-    assert core() == bottom
+    assert core() == below
+
+
+def _below_store(layers: list[list[str]]) -> Iterator[str]:
+    (store,) = (depth for depth, names in enumerate(layers) if "store" in names)
+    for names in layers[store + 1 :]:
+        yield from names
 
 
 def test_the_core_takes_time_and_ids_as_arguments() -> None:
-    paths = {name: ROOT / f"{name.replace('.', '/')}.py" for name in core()}
+    places = [ROOT / name.replace(".", "/") for name in core()]
+    paths = [path for place in places for path in _modules(place)]
 
+    assert len(paths) >= len(places)
     assert not [
-        f"{name}:{node.lineno} {called}"
-        for name, path in paths.items()
+        f"{path.relative_to(ROOT)}:{node.lineno} {called}"
+        for path in paths
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and (called := name_of(node.func)) in IMPURE_CALLS
     ]
+
+
+def _modules(place: Path) -> list[Path]:
+    """Those of a package, or the one module."""
+    return sorted(place.glob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
 
 
 def name_of(function: ast.expr) -> str:
