@@ -99,6 +99,7 @@ class Batches:
         self.consumer = world.settings.consumer_name
         self.release = world.settings.release
         self.window = breaker.Window()
+        self.awaited = False  # whether somebody waited at its end for rows that a batch had locked
 
     async def start(self) -> None:
         """Remember what the breaker knew."""
@@ -144,6 +145,7 @@ class Batches:
             async with self.engine.begin() as conn:
                 await positions.fence(conn, self.consumer, before, after)
                 counts, window = await self._apply(conn, decoded, doom)
+                self.awaited = bool(await db.run(conn, positions.AWAITED))
         self.window = window
         now_ms = time.time() * 1000
         for message in messages:

@@ -9,10 +9,11 @@ the position: it must come back with the append time that we stored, or this is 
 log. `auto_offset_reset` is none: with `earliest`, a log that was cut by retention is
 skipped in silence.
 
-Nothing is polled while a batch is in hand, which is all the backpressure there is. While
-Kafka or PostgreSQL are away the batch is retried; meanwhile the partitions are paused but
-polled, so the group keeps us, and only `/readyz` fails. `shared/watchdog.py` ends a worker
-that has lag and makes no progress although both answer.
+Nothing is polled while a batch is in hand, which is all the backpressure there is. A batch
+holds its customers' rows until it commits; if a request waited for one, the next batches
+are small. While Kafka or PostgreSQL are away the batch is retried; meanwhile the partitions
+are paused but polled, so the group keeps us, and only `/readyz` fails.
+`shared/watchdog.py` ends a worker that has lag and makes no progress although both answer.
 """
 
 import asyncio
@@ -37,6 +38,7 @@ log = structlog.get_logger()
 
 RETRY_DELAY_MAX_S = 5.0
 HINT_INTERVAL_S = 1.0
+BATCH_MIN = 100
 HEARTBEAT_MS = 1_000  # by it a member learns that another has left, and takes its partitions
 FETCH_BYTES_MAX = 1024 * 1024  # for each partition; 48 of them stay below 50 MB
 
@@ -49,6 +51,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self.engine = batches.engine
         self.settings = batches.world.settings
         self.stall_timeout_s = self.settings.stall_timeout_s
+        self.batch_max = self.settings.batch_events_max
         self.relay = relay
         self.positions: dict[TopicPartition, Position] = {}
         self.progress_at = time.monotonic()
@@ -127,7 +130,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             polled = await self.kafka.getmany(
                 *self.positions,
                 timeout_ms=self.settings.batch_wait_ms,
-                max_records=self.settings.batch_events_max,
+                max_records=self.batch_max,
             )
         except NoOffsetForPartitionError:
             return  # assigned and not yet sought: the seek has overtaken this answer
@@ -163,9 +166,16 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                     )
                     self.progress_at = time.monotonic()
                     self.healthy = True
+                    self._give_way()
                     metrics.BATCH_SECONDS.observe(self.progress_at - started)
                     self.relay.wake()
                     break
+
+    def _give_way(self) -> None:
+        """Small batches as soon as a request waits for rows of one; then larger ones, slowly."""
+        most = self.settings.batch_events_max
+        larger = BATCH_MIN if self.batches.awaited else self.batch_max + 1 + self.batch_max // 128
+        self.batch_max = min(most, larger)
 
     def _messages(self, polled: Mapping[TopicPartition, Sequence[object]]) -> list[Message]:
         """The polled records from each position on, once the record before it is recognised."""

@@ -48,6 +48,12 @@ FENCE = text("""
         AND o.next_offset = move.expected
 """)
 
+# Of an empty row; several waiters queue behind the first, so one tells of all.
+AWAITED = text("""
+    SELECT FROM pg_locks AS held JOIN pg_locks AS wanted USING (transactionid)
+    WHERE held.pid = pg_backend_pid() AND NOT wanted.granted LIMIT 1
+""")
+
 ACCEPT_GAP = text("""
     DELETE FROM consumer_offset
     WHERE consumer = :consumer AND topic = :topic AND partition = :partition

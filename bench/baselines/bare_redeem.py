@@ -1,9 +1,11 @@
 """Reserve and confirm by hand: bare FastAPI and asyncpg, one transaction each.
 
-The same business as ours, statement by statement, as one would write it: the account's row
-locked, its lots by date, the reservation, the balance, the lots, the journal with its
-postings and its place in the chain, what is told. No authentication, no Idempotency-Key, no
-audit, no merged persons, no programme, no expiry, no overdue reservations; it trusts its caller.
+The same business as ours, statement by statement, as one would write it: the key claimed, the
+account's row locked, its lots by date, the member's stays, the programme's version, the
+reservation, the open month held, the balance, the lots, the journal with its postings and its
+place in the chain, what is told, the audit row, the stored answer. No authentication, no
+scopes, no limits, no merged persons, no expiry, no overdue reservations, no comparison of a
+repeated request with the first; it trusts its caller.
 """
 
 import json
@@ -12,15 +14,36 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import asyncpg
 import uvicorn
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request, Response
 from pydantic import BaseModel
 
 from shared import outbox
 
+CLAIM = """
+    SELECT pg_try_advisory_xact_lock($1), found.body
+    FROM (VALUES (1)) AS request (n)
+    LEFT JOIN stored_answer AS found
+        ON caller = 'bare' AND method = 'POST' AND path = $2 AND key = $3
+"""
+ANSWER = """
+    INSERT INTO stored_answer
+        (caller, method, path, key, fingerprint, status, headers, body, subject)
+    VALUES ('bare', 'POST', $1, $2, '', $3, '{}', $4, $5)
+"""
+AUDIT = """
+    INSERT INTO audit (caller, action, subject, request_id, detail)
+    VALUES ('bare', $1, $2, $3, $4)
+"""
+STAYS = """
+    SELECT s.* FROM member AS m JOIN membership AS s USING (account_id) WHERE m.customer_id = $1
+"""
+VERSION = "SELECT seq FROM definition ORDER BY seq DESC LIMIT 1"
+HOLD = "SELECT hold_open_month()"
 LOCK = """
     SELECT b.account_id FROM member AS m JOIN balance AS b USING (account_id)
     WHERE m.customer_id = $1 FOR UPDATE OF b
@@ -84,10 +107,12 @@ app = FastAPI(lifespan=lifespan)
 
 
 @app.post("/v1/accounts/{customer_id}/reservations", status_code=201)
-async def reserve(customer_id: str, body: Reserve, request: Request) -> View:
+async def reserve(customer_id: str, body: Reserve, request: Request) -> Response:
     """Set points aside."""
     now, id_ = datetime.now(UTC), str(uuid.uuid4())
     async with request.app.state.pool.acquire() as db, db.transaction():
+        if known := await claim(db, request):
+            return Response(known, 201, media_type="application/json")
         account_id = await db.fetchval(LOCK, customer_id)
         if account_id is None:
             raise HTTPException(404)
@@ -98,20 +123,26 @@ async def reserve(customer_id: str, body: Reserve, request: Request) -> View:
                 left -= take
         if left:
             raise HTTPException(409)
+        await db.fetch(STAYS, customer_id)
+        await db.fetchval(VERSION)
         held = json.dumps([[str(lot), points] for lot, points in parts])
         until = now + timedelta(minutes=30)
         await db.execute(RESERVE, id_, customer_id, [account_id], body.points, until, held)
+        await db.fetchval(HOLD)
         await db.execute(MOVE, account_id, -body.points, body.points)
         for lot, points in parts:
             await db.execute(TAKE, lot, points, points, 0)
         await post(db, account_id, id_, parts, kind="reserve")
-    return View(id=id_, state="reserved", points=body.points)
+        view = View(id=id_, state="reserved", points=body.points)
+        return await answer(db, request, view, 201, customer_id)
 
 
 @app.post("/v1/reservations/{id_}/confirm")
-async def confirm(id_: str, request: Request) -> View:
+async def confirm(id_: str, request: Request) -> Response:
     """Spend them."""
     async with request.app.state.pool.acquire() as db, db.transaction():
+        if known := await claim(db, request):
+            return Response(known, media_type="application/json")
         found = await db.fetchrow(FIND, id_)
         if found is None:
             raise HTTPException(404)
@@ -123,6 +154,7 @@ async def confirm(id_: str, request: Request) -> View:
         points = found["points"]
         parts = [(uuid.UUID(lot), points) for lot, points in json.loads(found["parts"])]
         await db.execute(CONFIRM, id_)
+        await db.fetchval(HOLD)
         await db.execute(MOVE, account_id, 0, -points)
         for lot, share in parts:
             await db.execute(TAKE, lot, 0, -share, share)
@@ -140,7 +172,29 @@ async def confirm(id_: str, request: Request) -> View:
         now, shard = datetime.now(UTC).isoformat(), outbox.shard_of(customer_id)
         payload = json.dumps(told).encode()
         await db.execute(TELL, shard, str(uuid.uuid4()), customer_id, payload, now)
-    return View(id=id_, state="confirmed", points=points)
+        view = View(id=id_, state="confirmed", points=points)
+        return await answer(db, request, view, 200, customer_id)
+
+
+async def claim(db: Any, request: Request) -> bytes | None:
+    """Hold the request's key; the answer it got before, if it is a repeat."""
+    key = request.headers["idempotency-key"]
+    lock = int.from_bytes(sha256(key.encode()).digest()[:8], signed=True)
+    free: bool
+    known: bytes | None
+    free, known = await db.fetchrow(CLAIM, lock, request.url.path, key)
+    if not free:
+        raise HTTPException(409)
+    return known
+
+
+async def answer(db: Any, request: Request, view: View, status: int, customer_id: str) -> Response:
+    """Keep it for repeats, with who asked for what."""
+    key, body = request.headers["idempotency-key"], view.model_dump_json().encode()
+    detail = json.dumps({"reservation_id": view.id, "points": view.points})
+    await db.execute(AUDIT, request.url.path, customer_id, str(uuid.uuid4()), detail)
+    await db.execute(ANSWER, request.url.path, key, status, body, customer_id)
+    return Response(body, status, media_type="application/json")
 
 
 async def post(db: Any, account_id: Any, id_: str, parts: Any, *, kind: str) -> uuid.UUID:

@@ -6,6 +6,7 @@ Of what the catalogue does not know, an order's line tells its own category and 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any
 
 from services.loyalty.cart import Cart, Item
@@ -31,17 +32,7 @@ Products = Mapping[str, Product]
 
 def of_order(order: OrderSnapshot, placed_at: datetime, stores: Stores, products: Products) -> Cart:
     """In the base currency; another one is converted by the order's own base total."""
-    whole, base = order.total_minor, order.base_total_minor
-    foreign = order.currency != stores.base_currency
-    totals = {line.line_id: line.total_minor for line in order.lines}
-    if foreign:
-        assert base is not None, "judge() lets no such order earn"
-        totals = apportion(base, totals)
-
-    def in_base(minor: int) -> int:
-        return minor * (base or 0) // whole if foreign and whole > 0 else minor
-
-    paid = sum(tender.amount_minor for tender in order.tenders if tender.kind == "points")
+    paid, amounts = _in_base(order, stores)
     store = stores.get(order.store)
     return Cart(
         store=order.store,
@@ -49,21 +40,46 @@ def of_order(order: OrderSnapshot, placed_at: datetime, stores: Stores, products
         zone=store.tz,
         currency=order.currency,
         items=tuple(
-            _known(
-                _item(
-                    line,
-                    totals[line.line_id],
-                    in_base(line.discount_minor),
-                    in_base(line.tax_minor),
-                ),
-                products,
-            )
-            for line in order.lines
+            _known(_item(line, *minor), products)
+            for line, minor in zip(order.lines, amounts, strict=True)
         ),
         channel=order.channel or store.channel,
         order_id=order.order_id,
-        paid_in_points_minor=in_base(paid),
+        paid_in_points_minor=paid,
     )
+
+
+def mark_of(order: OrderSnapshot, stores: Stores) -> str:
+    """Of what the customer bought and how he pays, whatever becomes of it; not of what the
+    catalogue says of it."""
+    paid, amounts = _in_base(order, stores)
+    channel = order.channel or stores.get(order.store).channel
+    lines = [
+        (line.line_id, line.kind, line.quantity, *minor, line.product_id or "", line.sku or "")
+        for line, minor in zip(order.lines, amounts, strict=True)
+    ]
+    told = ((order.store, channel, order.currency, paid), lines)
+    return blake2b(repr(told).encode(), digest_size=12).hexdigest()
+
+
+def _in_base(order: OrderSnapshot, stores: Stores) -> tuple[int, list[tuple[int, int, int]]]:
+    """What is paid in points, and of each line its total, discount and tax, in minor units."""
+    paid = sum(tender.amount_minor for tender in order.tenders if tender.kind == "points")
+    whole, base = order.total_minor, order.base_total_minor
+    if order.currency == stores.base_currency:
+        return paid, [
+            (line.total_minor, line.discount_minor, line.tax_minor) for line in order.lines
+        ]
+    assert base is not None, "judge() lets no such order earn"
+    totals = apportion(base, {line.line_id: line.total_minor for line in order.lines})
+
+    def in_base(minor: int) -> int:
+        return minor * base // whole if whole > 0 else minor
+
+    return in_base(paid), [
+        (totals[line.line_id], in_base(line.discount_minor), in_base(line.tax_minor))
+        for line in order.lines
+    ]
 
 
 def known(cart: Cart, products: Products) -> Cart:

@@ -18,6 +18,7 @@ from uuid import UUID
 GENESIS = bytes(32)
 """The head before the first block."""
 
+PLAIN = {int, str}
 Record = Mapping[str, Any]
 """A journal with its postings, as it is exported."""
 
@@ -62,6 +63,8 @@ def record(journal: Mapping[str, Any], postings: Iterable[Sequence[Any]]) -> Rec
 
 
 def _plain(value: Any) -> Any:
+    if type(value) in PLAIN:  # most are
+        return value
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     return str(value) if isinstance(value, (UUID, date)) else value

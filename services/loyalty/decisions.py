@@ -10,12 +10,11 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from hashlib import blake2b
 
 from services.loyalty import carts, points, usage
 from services.loyalty.awarding import Awards, award
 from services.loyalty.caps import Place, Used
-from services.loyalty.cart import Cart, Item, Shopper
+from services.loyalty.cart import Cart, Shopper
 from services.loyalty.carts import Product
 from services.loyalty.definitions import Book
 from services.loyalty.ladder import Ladder, ranked
@@ -128,11 +127,11 @@ def notice(case: Case) -> None:
 def decide(case: Case, bases: Mapping[str, int]) -> Mapping[str, int]:
     """What each line that may earn is awarded; a new decision is noted with its inputs."""
     order_id, before = case.order.order_id, case.before
-    cart = carts.of_order(case.order, case.placed_at, case.stores, case.evidence.products)
-    mark = _mark(cart)
+    mark = carts.mark_of(case.order, case.stores)
     same = {line_id: line.basis_minor for line_id, line in case.booked.items()} == bases
     if same and (before is None or before.mark == mark) and (case.booked or before):
         return {line_id: line.awarded for line_id, line in case.booked.items()}
+    cart = carts.of_order(case.order, case.placed_at, case.stores, case.evidence.products)
     shopper = _shopper(case)
     rulebook = rulebook_at(case.book, case.placed_at, case.stores.base_currency)
     awards = award(cart, shopper, rulebook, _used(case))
@@ -235,26 +234,6 @@ def _used(case: Case) -> Used:
             usage.negative(own.places),
         ),
         (case.evidence.budgets, case.out.budgets, own_budgets),
-    )
-
-
-def _mark(cart: Cart) -> str:
-    """Of what the customer bought and how he pays; not of what the catalogue says of it."""
-    told = (cart.store, cart.channel, cart.currency, cart.paid_in_points_minor)
-    lines = [_told(item) for item in cart.items]
-    return blake2b(repr((told, lines)).encode(), digest_size=12).hexdigest()
-
-
-def _told(item: Item) -> tuple[str | int, ...]:
-    return (
-        item.line_id,
-        item.kind,
-        item.quantity,
-        item.total_minor,
-        item.discount_minor,
-        item.tax_minor,
-        item.product_id,
-        item.sku,
     )
 
 

@@ -1,5 +1,6 @@
 """The promises of `shared/batch.py`, against real PostgreSQL."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -7,11 +8,13 @@ import pytest
 from aiokafka import TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from shared import breaker, db, inbox
 from shared.batch import Batches
 from shared.breaker import Stopped
+from shared.consumer import BATCH_MIN, Consumer
 from shared.errors import Reject
 from shared.events import codec
 from shared.events.fields import Campaign
@@ -20,7 +23,9 @@ from shared.events.profiles import ErasureRequested
 from shared.letters_cli import replay
 from shared.message import Message
 from shared.positions import Fenced, Position
+from shared.relay import Relay
 from shared.testing import Log
+from shared.tests.harness import eventually
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -216,6 +221,43 @@ async def test_a_pause_in_one_events_transaction_buries_nothing(door, monkeypatc
 
     assert db.is_transient(lost.value)
     assert await door.query("SELECT 1 FROM dead_letter") == []
+
+
+async def test_batches_give_way_to_who_waits_for_their_rows(door, monkeypatch):
+    await door.give(order(1))
+    count = door.service.handler.handle
+    queue = "SELECT 1 FROM pg_locks WHERE NOT granted"
+    rivals = []
+
+    async def rival():
+        async with door.engine.begin() as conn:
+            await conn.execute(text("UPDATE tally SET events = events"))
+
+    async def handle(conn, events, world):
+        await count(conn, events, world)
+        rivals.append(asyncio.create_task(rival()))
+
+        async def waits():
+            return bool(await door.query(queue))
+
+        await eventually(waits)
+
+    handler = replace(door.service.handler, handle=handle)
+    door.batches = Batches(door.engine, handler, door.world)
+    consumer = Consumer(door.batches, Relay(door.world.settings))
+    most = consumer.batch_max
+
+    await door.give(order(2))
+    await asyncio.gather(*rivals)
+    consumer._give_way()
+    assert consumer.batch_max == BATCH_MIN < most
+
+    door.batches.handler = door.service.handler
+    await door.give(order(3))
+    for _ in range(10_000):
+        consumer._give_way()
+    assert consumer.batch_max == most
+    await consumer.kafka.stop()
 
 
 async def test_a_release_that_fails_always_stops_and_buries_nothing(door):

@@ -98,7 +98,7 @@ class Closing:
 
 async def hold(conn: AsyncConnection, stores: Stores) -> Calendar:
     """The calendar to book by, which holds until this transaction ends."""
-    closed: date | None = (await conn.execute(HOLD)).scalar_one()
+    [[closed]] = await db.run(conn, HOLD)
     return calendar(stores, closed)
 
 

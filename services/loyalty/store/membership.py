@@ -88,7 +88,7 @@ async def list_of_persons(
 ) -> dict[str, list[Stay]]:
     """For each of these ids, the stays of the person whose it is."""
     found: defaultdict[str, list[Stay]] = defaultdict(list)
-    for id_, *stay in await conn.execute(LIST_OF_PERSONS, {"customer_ids": sorted(customer_ids)}):
+    for id_, *stay in await db.run(conn, LIST_OF_PERSONS, customer_ids=sorted(customer_ids)):
         found[id_].append(Stay(*stay))
     return dict(found)
 
