@@ -1,12 +1,14 @@
-"""python -m bench.bind_load PORT SECONDS CLIENTS TOKEN RUN: a marketplace at its busiest.
+"""python -m bench.bind_load PORT SECONDS CLIENTS TOKEN RUN PER_S: a marketplace at its busiest.
 
-Each client looks up an external id that nobody has, binds it, and looks it up again. Hand-made
-requests over kept connections, as in `bench.load`. Prints one JSON line: requests a second,
-and p50 and p99 of lookups, binds and both together (the time of one lookup and one bind).
+Each client looks up an external id that nobody has, binds it, and looks it up again: as fast as
+it is answered, or all together PER_S times a second. Hand-made requests over kept connections,
+as in `bench.load`. Prints one JSON line: requests a second, and p50 and p99 of lookups, binds
+and both together (the time of one lookup and one bind).
 """
 
 import asyncio
 import json
+import random
 import sys
 import time
 from asyncio import StreamReader, StreamWriter
@@ -34,12 +36,16 @@ async def ask(reader: StreamReader, writer: StreamWriter, request: bytes) -> tup
     return int(head[9:12]), time.perf_counter() - began
 
 
-async def client(port: int, until: float, token: str, name: str, took: Took) -> None:
+async def client(
+    port: int, until: float, token: str, name: str, took: Took, every_s: float
+) -> None:
     """One connection, until the time is up."""
+    due = time.perf_counter() + random.random() * every_s
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = f"Host: bench\r\nAuthorization: Bearer {token}\r\n"
     turn = 0
     while time.perf_counter() < until:
+        await asyncio.sleep(due + turn * every_s - time.perf_counter() if every_s else 0)
         value = f"{name}-{turn}"
         body = f'{{"type":"ouid","issuer":"shop","value":"{value}","customer_id":"c{turn % 5000}"}}'
         path = f"/v1/accounts?type=ouid&issuer=shop&value={value}"
@@ -64,12 +70,15 @@ def ms(times: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
 
 
-async def main(port: int, seconds: float, clients: int, token: str, run: str) -> None:
+async def main(port: int, seconds: float, clients: int, token: str, run: str, per_s: float) -> None:
     """Load, then report."""
+    every_s = clients / per_s if per_s else 0.0
     took = Took()
     began = time.perf_counter()
     until = began + seconds
-    await asyncio.gather(*(client(port, until, token, f"{run}-{n}", took) for n in range(clients)))
+    await asyncio.gather(
+        *(client(port, until, token, f"{run}-{n}", took, every_s) for n in range(clients))
+    )
     elapsed = time.perf_counter() - began
     figures = {"per_s": (len(took.look_up) + len(took.bind)) / elapsed, "pairs": len(took.bind)}
     for name in ("look_up", "bind", "both"):
@@ -79,5 +88,5 @@ async def main(port: int, seconds: float, clients: int, token: str, run: str) ->
 
 
 if __name__ == "__main__":
-    port_, seconds_, clients_, token_, run_ = sys.argv[1:]
-    uvloop.run(main(int(port_), float(seconds_), int(clients_), token_, run_))
+    port_, seconds_, clients_, token_, run_, per_s_ = sys.argv[1:]
+    uvloop.run(main(int(port_), float(seconds_), int(clients_), token_, run_, float(per_s_)))
