@@ -111,6 +111,18 @@ def test_coupons_go_together_only_where_both_say_so():
     ]
 
 
+def test_coupons_take_off_what_offers_have_left_but_ask_for_the_cart_as_it_is_before_them():
+    small = amount(300, spend_min_minor=1_000)
+
+    assert told(apply(cart(1_000), present(small, percent(10)), {"0": 400})) == [
+        ("percent", {"0": 60}),
+        ("amount", {"0": 300}),
+    ]
+    assert told(apply(cart(1_000), present(small), {"0": 1_000})) == [("amount", "nothing_left")]
+    far = amount(300, spend_min_minor=2_000, name="far")
+    assert discounts.used_on(cart(1_000), present(small, far, GIFT)) == {"1", "3"}
+
+
 def test_a_gift_comes_with_the_order_and_takes_nothing_off():
     [gift] = apply(cart(1000), present(GIFT))
 
