@@ -55,7 +55,8 @@ class Benefits(Part):
     free_shipping_min_minor: Amount = 0
     """From which order total on, in the base currency."""
     birthday_reward: ShortCode = ""
-    """The reward that is given on the birthday; empty: none."""
+    """A reward of the occasion `birthday`, which is then given to members of the tiers alone that
+    name it; empty: none but those for everybody."""
     price_list: ShortCode = ""
     service_level: ShortCode = ""
     extra: Annotated[dict[Code, Scalar], Field(max_length=50)] = Field(default_factory=dict)
@@ -111,6 +112,10 @@ class TierPlan(Definition):
     def counts_actions(self) -> bool:
         """Whether points count that were earned beside ordering."""
         return self.counter == "points" and self.points_of == "orders_and_actions"
+
+    def giving(self, reward_id: str) -> frozenset[str]:
+        """The codes of the tiers that name a reward as their birthday's."""
+        return frozenset(t.code for t in self.tiers if t.benefits.birthday_reward == reward_id)
 
     def level(self, code: str) -> int:
         """How high a tier is, from 0. One that is no longer there counts as the lowest."""
