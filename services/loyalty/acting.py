@@ -160,7 +160,7 @@ def _book(wallet: Wallet, done: Done, awards: Awards, terms: Terms) -> Account:
     ]
     journal = wallets.activate(wallet, account.account_id, deed, postings, expires_at, kind="earn")
     after = wallet.accounts[account.account_id]
-    wallet.facts.append(announcements.earned(journal, after, done.kind))
+    wallet.facts.append(announcements.earned(journal, after, done.kind, awards.given_by))
     return after
 
 

@@ -18,6 +18,7 @@ from shared.events.fields import (
     Id,
     Label,
     Lot,
+    Part,
     Points,
     ShortCode,
     StoreId,
@@ -26,6 +27,7 @@ from shared.events.fields import (
 
 TOPIC = "crm.loyalty.v1"
 
+RULES_MAX = 1_000
 Lots = Annotated[tuple[Lot, ...], Field(max_length=10_000)]
 
 
@@ -45,13 +47,24 @@ class PointsFact(CustomerFact, use_attribute_docstrings=True):
     reason: Label = ""
 
 
+class RuleNamed(Part):
+    """One version of an earning rule."""
+
+    rule_id: ShortCode
+    rule_version: Version
+
+
 class PointsEarned(PointsFact):
     """Points were awarded."""
 
     pending: bool = False
     """True: not spendable before `points.activated`."""
     rule_id: ShortCode = ""
+    """The rule that gave most."""
     rule_version: Version | None = None
+    rules: Annotated[tuple[RuleNamed, ...], Field(max_length=RULES_MAX)] = ()
+    """All that gave points, the one that gave most first; of an order that was cancelled and goes
+    on after all, that one alone."""
 
 
 class PointsActivated(PointsFact):

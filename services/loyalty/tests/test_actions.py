@@ -102,6 +102,7 @@ async def test_each_thing_earns_once_and_says_why(door, ask, lay_down):
 
     assert await active(ask) == 100 + 20 + 5 + 30 + 10
     told = [e for e in await door.published() if e.type == "points.earned"]
+    assert {e.data.reason: e.data.rules[0].rule_id for e in told}["quiz"] == "quiz"
     assert sorted((e.data.reason, e.data.points) for e in told) == [
         ("quiz", 30),
         ("registration", 100),
