@@ -8,7 +8,7 @@ Consumes  shop.orders.v1      every order, as the snapshot that it now is
           shop.catalog.v1     product.published: category, brand, attributes
 Produces  crm.loyalty.v1      points.earned, points.activated, points.reversed, points.expiring,
                               points.expired, points.redeemed, points.shortfall, tier.changed,
-                              reward.issued
+                              reward.issued, membership.changed
           crm.ledger.v1       ledger.sealed: the heads of the chain over the books
           crm.erasures.v1     erasure.completed (by the backbone)
 Owns      journal, posting    the ledger: append-only, also for this service's own role

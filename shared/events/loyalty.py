@@ -1,4 +1,4 @@
-"""crm.loyalty.v1: what happened to a member's points, tier and rewards.
+"""crm.loyalty.v1: what happened to a member's points, tier, rewards and membership.
 
 Points are whole numbers. Every event names the journal of the ledger behind it; none
 carries a coupon's code, which is as good as money and is asked for over HTTP.
@@ -155,6 +155,18 @@ class RewardIssued(CustomerFact, use_attribute_docstrings=True):
     """Such as birthday, welcome, redemption."""
 
 
+class MembershipChanged(CustomerFact, use_attribute_docstrings=True):
+    """The member joined, accepted newer terms, asked to leave, or took that back."""
+
+    state: Literal["member", "leaving", "left"]
+    """Of the moment: `leaving` becomes `left` at `leaves_at`, by time alone."""
+    joined_at: AwareDatetime
+    leaves_at: AwareDatetime | None = None
+    """The first moment at which he is no longer a member."""
+    terms_version: ShortCode = ""
+    channel: ShortCode = ""
+
+
 TYPES: dict[str, type[CustomerFact]] = {
     "points.earned": PointsEarned,
     "points.activated": PointsActivated,
@@ -165,4 +177,5 @@ TYPES: dict[str, type[CustomerFact]] = {
     "points.shortfall": PointsShortfall,
     "tier.changed": TierChanged,
     "reward.issued": RewardIssued,
+    "membership.changed": MembershipChanged,
 }

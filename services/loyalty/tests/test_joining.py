@@ -202,7 +202,12 @@ async def test_a_leaving_is_taken_back_by_joining_again(by_joining, door):
     await by_joining.leave(at=NOON + DAY)
 
     assert (await by_joining.join(at=NOON + 2 * DAY))["state"] == "member"
+    await by_joining.join(at=NOON + 3 * DAY)
     await run(leaving.forfeit_due, door, NOON + 30 * DAY)
+    told = [e.data for e in await door.published() if e.type == "membership.changed"]
+    assert [each.state for each in told] == ["member", "leaving", "member"]
+    assert {each.joined_at for each in told} == {NOON}
+    assert [each.leaves_at for each in told] == [None, NOON + 15 * DAY, None]
 
     assert await by_joining.purse() == (0, 10, 0)
 
