@@ -8,7 +8,7 @@ Consumes  shop.orders.v1      every order, as the snapshot that it now is
           shop.catalog.v1     product.published: category, brand, attributes
 Produces  crm.loyalty.v1      points.earned, points.activated, points.reversed, points.expiring,
                               points.expired, points.redeemed, points.shortfall, tier.changed,
-                              reward.issued
+                              reward.issued, membership.changed
           crm.ledger.v1       ledger.sealed: the heads of the chain over the books
           crm.erasures.v1     erasure.completed (by the backbone)
 Owns      journal, posting    the ledger: append-only, also for this service's own role
@@ -48,12 +48,12 @@ Serves    GET /v1/accounts/{customer_id}           balance of the person
           GET /v1/reservations/{id}                  and POST .../confirm, .../cancel
           GET /v1/accounts/{id}/rewards, /coupons    what a member can have, and what he has
           POST /v1/accounts/{id}/rewards/{reward}    take one
-          POST /v1/coupons/{code}/reserve            and .../use, .../free, .../void, /quotes
+          POST /v1/coupons/{code}/reserve            and .../use, .../free, .../void
           GET, POST /v1/code-pools/{reward}          the shop's own codes
           GET, PUT /v1/rewards/{id}                  what there is to be had, in versions
           GET /v1/orders/{order_id}                what an order earned, line by line
           GET /v1/orders/{order_id}/explanation    every rule's verdict for every line
-          POST /v1/quotes                          what a cart would earn, now or at a time
+          POST /v1/quotes                          what a cart would save and earn, coupons too
           POST /v1/accounts/{id}/adjustments       give or take points by hand
           GET /v1/adjustments                      and POST .../{id}/approve, .../decline
           GET /v1/held                             and POST .../{order_id}/release, .../decline

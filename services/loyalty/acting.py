@@ -17,7 +17,9 @@ from services.loyalty import wallet as wallets
 from services.loyalty.actions import SOURCE, Done, Key
 from services.loyalty.awarding import Awards
 from services.loyalty.caps import Place
-from services.loyalty.ledger import AccountKind, Deed, Posting
+from services.loyalty.contributions import Change
+from services.loyalty.ladder import Ladder
+from services.loyalty.ledger import Account, AccountKind, Deed, Posting
 from services.loyalty.orders import Terms
 from services.loyalty.programme import programme_at
 from services.loyalty.rules import all_rules, asked, rulebook_at
@@ -25,6 +27,7 @@ from services.loyalty.store import actions as store
 from services.loyalty.store import membership as membership_store
 from services.loyalty.store import shoppers as shopper_store
 from services.loyalty.store.actions import Kept
+from services.loyalty.tiers import Bucket
 from services.loyalty.wallet import Wallet
 from shared import aliases
 from shared.aliases import Person
@@ -56,9 +59,10 @@ async def find(conn: AsyncConnection, events: Iterable[Event], terms: Terms) -> 
 
 
 async def follow(
-    conn: AsyncConnection, dones: Sequence[Done], wallet: Wallet, terms: Terms
+    conn: AsyncConnection, dones: Sequence[Done], wallet: Wallet, ladder: Ladder, terms: Terms
 ) -> None:
-    """Award them over a wallet in which their customers' accounts are locked."""
+    """Award them over a wallet in which their customers' accounts are locked, with those of all
+    ids of the persons on the ladder."""
     fresh = await _of_members(conn, await _new(conn, dones), terms)  # as it is under the lock
     if not fresh:
         return
@@ -77,7 +81,8 @@ async def follow(
         kept.append((done.key, _keep(done, awards)))
         if awards.points:
             _note(tally, done, awards, action.cart.at.astimezone(action.cart.zone))
-            _book(wallet, done, awards, terms)
+            account = _book(wallet, done, awards, terms)
+            ladder.count_action(_counted(done, account, awards, terms))
     await store.add(conn, kept)
     last = {(one.customer_id, one.activity_id): one for one in made.values()}
     await store.save_streaks(conn, list(last.values()))
@@ -143,7 +148,7 @@ def _note(tally: Tally, done: Done, awards: Awards, at: datetime) -> None:
             tally.spent[each.rule.id] += each.points
 
 
-def _book(wallet: Wallet, done: Done, awards: Awards, terms: Terms) -> None:
+def _book(wallet: Wallet, done: Done, awards: Awards, terms: Terms) -> Account:
     account = next(a for a in wallet.accounts.values() if a.customer_id == done.customer_id)
     deed = Deed(SOURCE, document_of(done), 1, done.cause, done.store)
     store_ = terms.stores.get(done.store)
@@ -155,7 +160,20 @@ def _book(wallet: Wallet, done: Done, awards: Awards, terms: Terms) -> None:
     ]
     journal = wallets.activate(wallet, account.account_id, deed, postings, expires_at, kind="earn")
     after = wallet.accounts[account.account_id]
-    wallet.facts.append(announcements.earned(journal, after, done.kind))
+    wallet.facts.append(announcements.earned(journal, after, done.kind, awards.given_by))
+    return after
+
+
+def _counted(done: Done, account: Account, awards: Awards, terms: Terms) -> Change:
+    """What it counts for a tier."""
+    return Change(
+        account.customer_id,
+        account.account_id,
+        actions.day_of(done, terms.stores),
+        Bucket(points=awards.points),
+        done.cause,
+        document_of(done),
+    )
 
 
 def document_of(done: Done) -> str:

@@ -4,6 +4,7 @@ The balance in an event is that of the account under the event's own customer id
 after the journal. Of a person with several ids the API tells the sum.
 """
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,19 +16,21 @@ from services.loyalty.wallet import Wallet
 from shared.events import codec
 from shared.events.envelope import Event
 from shared.events.loyalty import (
+    RULES_MAX,
     PointsActivated,
     PointsEarned,
     PointsExpired,
     PointsRedeemed,
     PointsReversed,
     PointsShortfall,
+    RuleNamed,
 )
 
 
 def announce(
     journal: Journal,
     account: Account,
-    rule: RuleName,
+    rules: Sequence[RuleName],
     earned_in: UUID | None,
     reversal: Reversal | None = None,
 ) -> Event:
@@ -39,9 +42,7 @@ def announce(
     }
     match journal.kind:
         case "earn":
-            earned = PointsEarned(
-                **common, pending=True, rule_id=rule.id, rule_version=rule.version
-            )
+            earned = PointsEarned(**common, pending=True, **_named(rules))
             return _follow(journal, "points.earned", earned)
         case "activate":
             return _follow(journal, "points.activated", PointsActivated(**common))
@@ -59,11 +60,23 @@ def announce(
             raise AssertionError(f"no order books {journal.kind}")
 
 
-def earned(journal: Journal, account: Account, kind: str) -> Event:
+def earned(journal: Journal, account: Account, kind: str, rules: Sequence[RuleName]) -> Event:
     """Points for something else than an order, spendable at once."""
-    fact = PointsEarned(**common_of(journal, account), pending=False, reason=kind)
+    told = common_of(journal, account) | _named(rules)
+    fact = PointsEarned(**told, pending=False, reason=kind)
     name = f"points/{journal.document}"
     return codec.follow(journal.cause, name, "points.earned", fact, source=SOURCE)
+
+
+def _named(rules: Sequence[RuleName]) -> dict[str, Any]:
+    """The rules that gave points, the one that gave most first."""
+    every = [RuleNamed(rule_id=rule.id, rule_version=rule.version) for rule in rules]
+    first = every[0]
+    return {
+        "rule_id": first.rule_id,
+        "rule_version": first.rule_version,
+        "rules": tuple(every[:RULES_MAX]),
+    }
 
 
 def expired(journal: Journal, account: Account) -> Event:

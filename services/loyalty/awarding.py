@@ -14,6 +14,7 @@ from services.loyalty.amounts import Sums
 from services.loyalty.caps import Used
 from services.loyalty.cart import Cart, Item, Shopper
 from services.loyalty.ledger import POINTS_MAX
+from services.loyalty.points import RuleName
 from services.loyalty.rules import KINDS, Kind, Rule, Rulebook, tier_rule
 from shared.errors import Reject
 
@@ -53,6 +54,12 @@ class Awards:
     @property
     def points(self) -> int:
         return sum(self.lines.values())
+
+    @property
+    def given_by(self) -> tuple[RuleName, ...]:
+        """The rules that give points, the one that gives most first."""
+        giving = sorted((e for e in self.rules if e.points), key=lambda each: -each.points)
+        return tuple(RuleName(each.rule.id, each.rule.version) for each in giving)
 
     def of_line(self, line_id: str) -> Iterator[tuple[RuleAward, LineAward]]:
         """Every rule's verdict for one line."""

@@ -4,16 +4,18 @@ The job works through the birthdays of today and of the week before, in the zone
 reward's store, so one that was away for some days catches up. A gift has the time at which the
 birthday began, and an id derived from the reward, the account and the year; who has had one in
 that year under any of his ids is left out, also if he has told another birthday since. 29
-February falls on 1 March in other years.
+February falls on 1 March in other years. A reward that tiers name as their benefit is for
+the members of those tiers.
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from uuid import NAMESPACE_OID, uuid5
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.loyalty import giving, issuing, ledger
+from services.loyalty import giving, issuing, ledger, tiering
 from services.loyalty.conditions import falls_on
 from services.loyalty.definitions import Version
 from services.loyalty.issuing import Ask
@@ -24,6 +26,7 @@ from services.loyalty.store import coupons as store
 from services.loyalty.store import definitions
 from services.loyalty.store import members as member_store
 from services.loyalty.store import shoppers as shopper_store
+from services.loyalty.tiers import TierPlan
 from shared import aliases
 from shared.aliases import Person
 from shared.jobs import Job
@@ -79,6 +82,13 @@ def born_on(day: date) -> set[str]:
     return {each for each in born if falls_on(f"--{each}", day.year) == day}
 
 
+def for_tiers(version: Version[Reward], plan: TierPlan | None) -> Version[Reward]:
+    """The reward for its own tiers and for those that name it; as it is, where none does."""
+    naming = plan.giving(version.id) if plan else frozenset()
+    tiers = version.body.tiers | naming
+    return replace(version, body=version.body.model_copy(update={"tiers": tiers}))
+
+
 async def _celebrate(
     conn: AsyncConnection,
     people: dict[str, Person],
@@ -89,6 +99,7 @@ async def _celebrate(
     """Whose birthday it is by what is known of all his ids, and who is one that the gift is for."""
     members = {customer_id: person.members for customer_id, person in people.items()}
     terms, at = Terms(await definitions.book(conn), world.stores), _start(day, world, version)
+    version = for_tiers(version, tiering.plans_in(terms.book, terms.stores).at(at))
     shoppers = await issuing.shoppers_of(conn, members, [version], at, terms)
     return [
         customer_id

@@ -12,14 +12,16 @@ from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.loyalty import acting, booking, ledger
+from services.loyalty import acting, booking, ledger, tiering
 from services.loyalty.actions import Done
+from services.loyalty.ladder import Ladder
 from services.loyalty.orders import Terms
 from services.loyalty.store import actions as store
 from services.loyalty.store import definitions
 from services.loyalty.store import members as member_store
 from services.loyalty.store.actions import Celebrant
 from services.loyalty.wallet import Wallet
+from shared import aliases
 from shared.jobs import Job
 from shared.stores import Store
 from shared.world import World
@@ -81,10 +83,15 @@ async def _some(
         for one in found
         if kind == "birthday" or int(one.since[:4]) < day.date.year
     ]
-    accounts = await member_store.lock(conn, {done.customer_id for done in dones})
+    people = await aliases.people_of(conn, {done.customer_id for done in dones})
+    ids = {id_ for person in people.values() for id_ in person.members}
+    accounts = await member_store.lock(conn, ids)
+    dones = [done for done in dones if done.customer_id in accounts]
     wallet = Wallet.open(accounts.values())
-    await acting.follow(conn, [d for d in dones if d.customer_id in accounts], wallet, terms)
+    ladder = Ladder.open(await tiering.load(conn, (), (), {}, terms, owners={}, acted=dones))
+    await acting.follow(conn, dones, wallet, ladder, terms)
     await booking.save(conn, wallet, world.stores)
+    await tiering.save(conn, ladder)
     return found[-1].customer_id
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import claims, deciding, tiering
+from services.loyalty import claims, codes, deciding, discounts, presenting, tiering
 from services.loyalty.caps import Used as RulesUsed
 from services.loyalty.cart import Cart, Shopper
 from services.loyalty.claims import AlreadyCounted, Claim, Promised
@@ -20,11 +20,13 @@ from services.loyalty.definitions import Book
 from services.loyalty.ladder import ranked
 from services.loyalty.offers import Offer
 from services.loyalty.orders import Terms
+from services.loyalty.presenting import Buyer, Shown, Whose
 from services.loyalty.programme import programme_at
 from services.loyalty.rules import Asked as RulesAsked
 from services.loyalty.rules import asked as asked_of
 from services.loyalty.stacking import Basket, OfferVersion, Use, Used, apply
 from services.loyalty.store import claims as store
+from services.loyalty.store import coupons as coupon_store
 from services.loyalty.store import definitions
 from shared import aliases
 from shared.aliases import Person
@@ -37,6 +39,17 @@ CLAIMS_MAX = 500
 NO_CLAIM = "no offer has been claimed for this order"
 
 
+class Asking(NamedTuple):
+    """A cart, who buys it ("": nobody is known), and the codes of coupons that he brings. `pooled`
+    false: the one id alone, and not all ids of the person."""
+
+    cart: Cart
+    customer_id: str
+    codes: Collection[str] = ()
+    whose: Whose = "any"
+    pooled: bool = True
+
+
 class Asked(NamedTuple):
     """A cart, and what rules and offers ask of it."""
 
@@ -46,24 +59,37 @@ class Asked(NamedTuple):
     offers: Sequence[OfferVersion]
     """In force."""
     counted: RulesUsed
+    shown: Shown
 
 
-async def ask(
-    conn: AsyncConnection, cart: Cart, customer_id: str, terms: Terms, *, pooled: bool = True
-) -> Asked:
-    """What the catalogue knows of the cart and who buys it, as far as it is asked for. Without a
-    customer id nobody is known; `pooled` false: the one id alone."""
+async def ask(conn: AsyncConnection, asking: Asking, terms: Terms) -> Asked:
+    """What the catalogue knows of the cart, who buys it, and his coupons, as far as it is asked
+    for: without codes no coupon is read."""
+    cart, customer_id, pooled = asking.cart, asking.customer_id, asking.pooled
     person = Person(customer_id, (customer_id,))
     if customer_id and pooled:
         person = await aliases.person_of(conn, customer_id)
+    shown = await _show(conn, asking, person.members, terms.book)
     offers = terms.book.in_force(Offer, cart.at)
-    wanted = _wanted(terms.book, offers)
+    wanted = _wanted(terms.book, offers, shown)
     cart, shopper, counted = await deciding.load_one(conn, cart, customer_id, person, wanted)
+    cart = replace(cart, rewards=discounts.used_on(cart, shown.good.values()))
     if customer_id:
         plans = tiering.plans_in(terms.book, terms.stores)
         tiers = await tiering.tiers_at(conn, {customer_id: cart.at}, plans, pooled=pooled)
         shopper = ranked(shopper, tiers.get(customer_id))
-    return Asked(cart, shopper, person.members, offers, counted)
+    return Asked(cart, shopper, person.members, offers, counted, shown)
+
+
+async def _show(
+    conn: AsyncConnection, asking: Asking, members: Collection[str], book: Book
+) -> Shown:
+    if not asking.codes:
+        return Shown({}, {})
+    found = await coupon_store.load_by_digest(conn, map(codes.digest, asking.codes))
+    known = frozenset(members) - {""}
+    buyer = Buyer(known, asking.whose)
+    return presenting.show(asking.codes, found.values(), asking.cart, buyer, book)
 
 
 async def used(conn: AsyncConnection, asked: Asked) -> Used:
@@ -74,21 +100,18 @@ async def used(conn: AsyncConnection, asked: Asked) -> Used:
 
 
 async def claim(
-    conn: AsyncConnection,
-    cart: Cart,
-    customer_id: str,
-    promised: Sequence[Promised],
-    stores: Stores,
+    conn: AsyncConnection, asking: Asking, promised: Sequence[Promised], stores: Stores
 ) -> Claim:
     """Take what was quoted, exactly, or nothing; a new claim takes the place of the order's old
-    one."""
+    one. Coupons count that the order holds: another order cannot have offers by the same."""
+    cart, customer_id = asking.cart, asking.customer_id
     person = await aliases.person_of(conn, customer_id)
     await store.lock_person(conn, person.canonical_id)
     before = await store.open_one(conn, cart.order_id, cart.at)
     if before.state == "counted":
         raise AlreadyCounted
     terms = Terms(await definitions.book(conn), stores)
-    asked = await ask(conn, cart, customer_id, terms)
+    asked = await ask(conn, asking._replace(whose="held"), terms)
     named = {each.offer_id for each in promised}
     offers = [one for one in asked.offers if one.id in named]
     by_member = await _of_member(conn, offers, asked.members)
@@ -142,11 +165,15 @@ async def _save(conn: AsyncConnection, before: list[Claim], after: list[Claim]) 
         await store.move_budgets(conn, moved)
 
 
-def _wanted(book: Book, offers: Collection[OfferVersion]) -> RulesAsked:
-    """What must be known to judge a cart by the rules and by these offers."""
+def _wanted(book: Book, offers: Collection[OfferVersion], shown: Shown) -> RulesAsked:
+    """What must be known to judge a cart by the rules, and by these offers and coupons."""
     rules, bodies = asked_of(book), [one.body for one in offers]
     facts = {name for body in bodies for name in facts_of(body.when)}
-    products = any(asks_catalogue(body.lines) for body in bodies)
+    selections = [
+        *(body.lines for body in bodies),
+        *(one.reward.lines for one in shown.good.values()),
+    ]
+    products = any(map(asks_catalogue, selections))
     return replace(rules, facts=rules.facts | facts, products=rules.products or products)
 
 

@@ -1,9 +1,9 @@
-"""What an order counts for a tier, and what an event changes of it. Pure.
+"""What an order or an action counts for a tier, and what an event changes of it. Pure.
 
 An order counts on the day on which it was placed, for what is kept of it: the money of its
 product lines in the base currency, one order while a piece of it is kept, and the points
 that it has earned and not given back. Whatever is returned of it later is taken from that
-same day.
+same day. An action counts on the day on which it was done, for the points that it earned.
 """
 
 from collections.abc import Iterable
@@ -40,6 +40,8 @@ class Change:
     day: date
     change: Bucket
     cause: Event
+    document: str
+    """The order, or the action as the books name it."""
 
 
 def day_of(event: Event, placed_at: datetime, zone: tzinfo) -> date:
@@ -76,7 +78,8 @@ def changes(
     change = after.bucket.minus(before.bucket) if before else after.bucket
     if before and not any(change):
         return []
-    return [Change(account.customer_id, account.account_id, after.day, change, cause)]
+    document = cause.data.order_id
+    return [Change(account.customer_id, account.account_id, after.day, change, cause, document)]
 
 
 def outlook(

@@ -14,6 +14,7 @@ from services.loyalty import booking, codes, coupon_facts, coupon_orders, coupon
 from services.loyalty import wallet as wallets
 from services.loyalty.coupons import Action, Coupon, Deed, NotTheirs, Reserve, Step, Use, Void
 from services.loyalty.definitions import Book
+from services.loyalty.presenting import missing, reward_of
 from services.loyalty.rewards import Reward
 from services.loyalty.store import coupons as store
 from services.loyalty.store import lots as lot_store
@@ -21,27 +22,8 @@ from services.loyalty.store import members as member_store
 from services.loyalty.store import stocks
 from services.loyalty.wallet import Wallet
 from shared import aliases
-from shared.errors import NotFound
 from shared.events.envelope import Event
 from shared.stores import Stores
-
-
-class NoSuchCoupon(NotFound):
-    """No coupon has this code."""
-
-
-class CodeMistyped(NotFound):
-    """The code is mistyped: a character of it is wrong, or two are swapped."""
-
-
-def reward_of(book: Book, coupon: Coupon) -> Reward:
-    """The version that it was issued under."""
-    found = [
-        each
-        for each in book.versions(Reward, coupon.reward_id)
-        if each.version == coupon.reward_version
-    ]
-    return found[0].body
 
 
 async def act(
@@ -60,7 +42,7 @@ async def act(
     [before] = found
     reward = reward_of(book, before)
     if isinstance(deed, Reserve | Use) and reward.occasion == "member_only":
-        await check_owner(conn, before, customer_id)
+        await _check_owner(conn, before, customer_id)
     after = coupons.act(before, deed, cause.time)
     await _save(conn, [after] if after is not before else [], _named(deed), cause)
     return after, reward
@@ -116,13 +98,7 @@ async def follow(conn: AsyncConnection, applied: Iterable[Event], book: Book) ->
     await store.add_steps(conn, outcome.steps)
 
 
-def missing(code: str) -> NotFound:
-    """Whether it was mistyped can be told, without a look at any other code."""
-    mistyped = codes.is_own(code) and not codes.is_well_formed(code)
-    return CodeMistyped() if mistyped else NoSuchCoupon("see that it is complete")
-
-
-async def check_owner(conn: AsyncConnection, one: Coupon, customer_id: str | None) -> None:
+async def _check_owner(conn: AsyncConnection, one: Coupon, customer_id: str | None) -> None:
     if customer_id is None:
         raise NotTheirs("customer_id: say whose order it is")
     if customer_id not in (await aliases.person_of(conn, one.customer_id or "")).members:

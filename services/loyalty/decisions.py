@@ -237,9 +237,18 @@ def _used(case: Case) -> Used:
     )
 
 
+def rules_of(case: Case) -> tuple[RuleName, ...]:
+    """The rules by which the revision earns: all that give points, if it was decided with it; of a
+    decision that stands, the one that gave most."""
+    order_id, made = case.order.order_id, case.out.made
+    if made and (made[-1].cart.order_id, made[-1].revision) == (order_id, case.order.revision):
+        return made[-1].awards.given_by or (BASE,)
+    decision = case.out.decisions.get(order_id) or case.before
+    return (decision.rule if decision else BASE,)
+
+
 def _most(awards: Awards) -> RuleName:
-    best = max(awards.rules, key=lambda each: each.points, default=None)
-    return RuleName(best.rule.id, best.rule.version) if best else BASE
+    return next(iter(awards.given_by), BASE)
 
 
 def _inputs(

@@ -5,7 +5,8 @@ percentages first, the largest first, then amounts, then free shipping, then gif
 equal ones by their ids. Each works on what those before it left of its lines. A percentage
 is rounded down once, over all its lines; what a coupon takes off is shared out among them in
 proportion to what is left of each, exactly: the parts sum to the whole, and no line goes
-below zero.
+below zero. Offers come before all coupons; what a coupon asks of the cart is asked of it as it
+is before both, so whether it can be used does not depend on the offers that it may open.
 
 A coupon that cannot be used says why, and takes nothing off; the others work as if it were
 not there. Whether two go together is asked of both (`stacks_with`): the one that stands first
@@ -62,9 +63,16 @@ class Effect:
         return self.refusal is None and self.presented.reward.kind in {"gift", "sample"}
 
 
-def apply(cart: Cart, presented: Iterable[Presented]) -> list[Effect]:
-    """What each coupon does, in the order in which they work."""
-    left = {item.line_id: max(0, item.total_minor) for item in cart.items}
+NOTHING: Mapping[str, int] = {}
+
+
+def apply(
+    cart: Cart, presented: Iterable[Presented], off: Mapping[str, int] = NOTHING
+) -> list[Effect]:
+    """What each coupon does, in the order in which they work, where offers take `off` by line."""
+    left = {
+        item.line_id: max(0, item.total_minor - off.get(item.line_id, 0)) for item in cart.items
+    }
     used: list[Reward] = []
     effects = []
     for one in sorted(presented, key=_rank):
@@ -75,6 +83,12 @@ def apply(cart: Cart, presented: Iterable[Presented]) -> list[Effect]:
             used.append(one.reward)
         effects.append(effect)
     return effects
+
+
+def used_on(cart: Cart, presented: Iterable[Presented]) -> frozenset[str]:
+    """The rewards whose coupons the order has, if only to have an offer by it."""
+    can = {None, "nothing_left"}
+    return frozenset(e.presented.reward_id for e in apply(cart, presented) if e.refusal in can)
 
 
 def stack(one: Reward, other: Reward) -> bool:

@@ -1,5 +1,5 @@
-"""Gives members rewards that they need not ask for: with their registration. (`birthdays.py`
-gives those of every year.)
+"""Gives members rewards that they need not ask for: when they register or join, whichever comes
+first. (`birthdays.py` gives those of every year.)
 
 A gift is a free coupon with a derived id. The accounts are locked by the caller, with all
 others of his transaction; who has had the reward under any of his ids is left out, so no
@@ -25,7 +25,7 @@ from shared.stores import Stores
 
 @dataclass(frozen=True, slots=True)
 class Newcomers:
-    """Who has registered while a welcome gift was offered, each with the first such event."""
+    """Who has registered or joined while a welcome gift was offered, each with the first event."""
 
     events: Mapping[str, Event]
     members: Mapping[str, Collection[str]]

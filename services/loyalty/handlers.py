@@ -23,6 +23,7 @@ from services.loyalty import (
     redeeming,
     tiering,
 )
+from services.loyalty.actions import Done
 from services.loyalty.ledger import ORDER, Account
 from services.loyalty.lots import Lot
 from services.loyalty.orders import Judged, Known, OrderState, Terms
@@ -71,10 +72,10 @@ async def handle(conn: AsyncConnection, events: list[Event], world: World) -> No
     actors = {done.customer_id for done in acted} | newcomers.to_lock
     await member_store.add_missing(conn, actors)
     others = actors | await redeeming.owners(conn, reserved)
-    known, judged = await _load(conn, judged, joined, terms, others)
+    known, judged = await _load(conn, (judged, joined, acted), terms, others)
     outcome = await deciding.fold(conn, known, judged, terms)
     await redeeming.follow(conn, reserved, outcome, terms)
-    await acting.follow(conn, acted, outcome.wallet, terms)
+    await acting.follow(conn, acted, outcome.wallet, outcome.ladder, terms)
     await couponing.follow(conn, outcome.applied, terms.book)
     await order_store.save(conn, known.orders, outcome.orders.values())
     await booking.save(conn, outcome.wallet, world.stores)
@@ -87,19 +88,20 @@ async def handle(conn: AsyncConnection, events: list[Event], world: World) -> No
 
 async def _load(
     conn: AsyncConnection,
-    judged: list[Judged],
-    joined: list[Event],
+    batch: tuple[list[Judged], list[Event], list[Done]],
     terms: Terms,
     others: Collection[str],
 ) -> tuple[Known, list[Judged]]:
-    """The orders concerned, and their owners' accounts, locked with all of the same persons;
-    who may earn now gets one.
+    """The orders, merges and actions concerned, and their owners' accounts, locked with all of
+    the same persons; who may earn now gets one.
 
     Who is no member is known only under the lock, which a joining holds, too.
     """
+    judged, joined, acted = batch
     states = await order_store.load(conn, {event.data.order_id for event, _ in judged})
     owners = orders.owners_of(states, judged)
-    people = await aliases.people_of(conn, {*owners.values(), *(event.key for event in joined)})
+    others_known = {*(event.key for event in joined), *(done.customer_id for done in acted)}
+    people = await aliases.people_of(conn, {*owners.values(), *others_known})
     earners = {
         owner
         for event, verdict in judged
@@ -113,7 +115,7 @@ async def _load(
     judged = await joining.admit(conn, judged, states, owners, terms.book)
     lots = await _load_lots(conn, judged, states, accounts, terms)
     evidence = await deciding.load(conn, judged, owners, people, terms)
-    roster = await tiering.load(conn, judged, joined, states, terms, owners=owners)
+    roster = await tiering.load(conn, judged, joined, states, terms, owners=owners, acted=acted)
     members = {owner: person.members for owner, person in people.items()}
     watch = await holding.watch(conn, judged, owners, people, terms)
     return Known(states, accounts, lots, members, evidence, roster, watch), judged

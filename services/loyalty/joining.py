@@ -12,8 +12,19 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import admission, booking, deciding, leaving, membership, people, tiering
+from services.loyalty import (
+    admission,
+    booking,
+    deciding,
+    giving,
+    leaving,
+    ledger,
+    membership,
+    people,
+    tiering,
+)
 from services.loyalty.definitions import Book
+from services.loyalty.giving import Newcomers
 from services.loyalty.membership import Joining, MembershipTerms, NoMember, Standing, Stay
 from services.loyalty.orders import Judged, Known, OrderState, Terms
 from services.loyalty.people import Held
@@ -21,7 +32,8 @@ from services.loyalty.store import definitions
 from services.loyalty.store import membership as store
 from services.loyalty.store import orders as order_store
 from services.loyalty.store import waiting as waiting_store
-from shared import aliases
+from shared import aliases, outbox
+from shared.events.envelope import Event
 from shared.stores import Stores
 
 
@@ -59,7 +71,8 @@ async def check_member(conn: AsyncConnection, members: Collection[str], now: dat
 async def join(
     conn: AsyncConnection, customer_id: str, joining: Joining, now: datetime, stores: Stores
 ) -> tuple[Told, Credited]:
-    """Make the person a member, or take back his leaving; credit what waits for it."""
+    """Make the person a member, or take back his leaving; credit what waits for it. Who joins now
+    gets his welcome gifts, and who is brought along with a time that is past gets none."""
     held = await people.hold(conn, customer_id)
     before = await tell(conn, held.members, now)
     if before.standing.state == "left":
@@ -69,8 +82,26 @@ async def join(
     stay = membership.join(before.stays, before.terms, joining, customer_id=customer_id, now=now)
     if stay not in before.stays:
         await store.save(conn, stay)
+        await outbox.enqueue(
+            conn, [membership.announce(stay, _cause(held, stay.customer_id, now), now)]
+        )
+    if not before.standing.is_member and joining.at >= now:
+        await _welcome(conn, held, now, stores)
     after = await tell(conn, held.members, now)
     return after, await _credit(conn, held, after.stays, stores)
+
+
+async def _welcome(conn: AsyncConnection, held: Held, now: datetime, stores: Stores) -> None:
+    """The gifts of who has not had them with his registration, or when he joined before."""
+    cause = _cause(held, held.customer_id, now)
+    joined = Newcomers({held.customer_id: cause}, {held.customer_id: held.members})
+    await giving.welcome(conn, joined, await definitions.book(conn), stores)
+
+
+def _cause(held: Held, customer_id: str, now: datetime) -> Event:
+    """Named after the account, which nothing leads from once its member was erased."""
+    account_id = held.accounts[customer_id].account_id
+    return ledger.cause_of(ledger.SOURCE, f"membership/{account_id}/{now.isoformat()}", now)
 
 
 async def leave(conn: AsyncConnection, customer_id: str, now: datetime) -> Told:
@@ -80,6 +111,9 @@ async def leave(conn: AsyncConnection, customer_id: str, now: datetime) -> Told:
     for stay in membership.leave(before.stays, before.terms, customer_id=customer_id, now=now):
         if stay not in before.stays:
             await store.save(conn, stay)
+            await outbox.enqueue(
+                conn, [membership.announce(stay, _cause(held, stay.customer_id, now), now)]
+            )
     return await tell(conn, held.members, now)
 
 

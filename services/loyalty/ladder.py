@@ -101,7 +101,13 @@ class Ladder:
             return
         person, cause = self.person(account_id), change.cause
         told = count(self.plans, person, change.day, change.change, cause.time)
-        self.put(account_id, told, cause, cause.data.order_id)
+        self.put(account_id, told, cause, change.document)
+
+    def count_action(self, change: Change) -> None:
+        """The same of an action, where the day's plan counts those."""
+        plan = self.plans.on(change.day)
+        if plan and plan.counts_actions:
+            self.count(change)
 
     def rejoin(self, event: Event) -> None:
         """A merge or an unmerge: the person is made anew of the ids that he now has."""

@@ -17,8 +17,12 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from services.loyalty.definitions import Book, Definition
+from services.loyalty.ledger import SOURCE
 from shared.errors import NotFound, Unprocessable
+from shared.events import codec
+from shared.events.envelope import Event
 from shared.events.fields import ShortCode
+from shared.events.loyalty import MembershipChanged
 
 DEFAULT = "default"
 """The id of the one set of terms."""
@@ -191,3 +195,19 @@ def _new(stays: Sequence[Stay], terms: MembershipTerms, joining: Joining, custom
         channel=joining.channel,
         accepted_at=joining.at,
     )
+
+
+def announce(stay: Stay, cause: Event, now: datetime) -> Event:
+    """What others are told of a stay that began, or was changed."""
+    ending = "left" if stay.is_over(now) else "leaving"
+    state = ending if stay.leaves_at else "member"
+    fact = MembershipChanged(
+        customer_id=stay.customer_id,
+        state=state,
+        joined_at=stay.joined_at,
+        leaves_at=stay.leaves_at,
+        terms_version=stay.terms_version,
+        channel=stay.channel,
+    )
+    name = f"membership/{stay.number}/{state}"
+    return codec.follow(cause, name, "membership.changed", fact, source=SOURCE)

@@ -91,6 +91,11 @@ def revision_of(batch_id: int) -> int:
     return REVISION_FLOOR + batch_id
 
 
+def rule_id_of(batch_id: int) -> str:
+    """Stands where the id of a rule does, for what the batch's rows say."""
+    return f"import/{batch_id}"
+
+
 def open_lots(batch: Batch, accounts: Mapping[str, Account], rows: Iterable[BalanceRow]) -> Opened:
     """Each row's lot; who owes points pays them with it."""
     out = Opened(Wallet.open(accounts.values()))
@@ -151,7 +156,7 @@ def _award(batch: Batch, row: AwardRow) -> Award:
         order_id=row.order_id,
         line_id=row.line_id,
         revision=batch.revision,
-        rule_id=f"import/{batch.id}",
+        rule_id=rule_id_of(batch.id),
         basis_minor=row.total_minor,
         points=row.points,
         inputs={"import": batch.id, "row": row.row, "quantity": row.quantity},

@@ -146,9 +146,8 @@ def fold(known: Known, judged: Iterable[Judged], terms: Terms) -> Outcome:
         if moves := {kind: p for kind, p in differences(booked, lines).items() if p}:
             assert account, "who earns has an account"
             deed = Deed(ORDER, order.order_id, order.revision, event, order.store)
-            found = out.decided.decisions.get(order.order_id) or case.before
-            rule = found.rule if found else BASE
-            earned_in = post(moves, deed, account, terms, out, earned_in=earned_in, rule=rule)
+            rules = decisions.rules_of(case)
+            earned_in = post(moves, deed, account, terms, out, earned_in=earned_in, rules=rules)
         out.orders[order.order_id] = OrderState(
             *(order.order_id, owner, order.revision, event.type, event.time, order.store),
             verdict,
@@ -268,7 +267,7 @@ def post(
     out: Outcome,
     *,
     earned_in: UUID | None,
-    rule: RuleName = BASE,
+    rules: tuple[RuleName, ...] = (BASE,),
 ) -> UUID | None:
     """Book what there is to move; the journal in which the order earned last."""
     at, store = deed.cause.time, terms.stores.get(deed.store)
@@ -289,6 +288,6 @@ def post(
             case _:
                 journal = wallet.book(own, deed, kind, postings)
                 earned_in = journal.id
-        told = announcements.announce(journal, wallet.accounts[own], rule, earned_in, reversal)
+        told = announcements.announce(journal, wallet.accounts[own], rules, earned_in, reversal)
         wallet.facts.append(told)
     return earned_in

@@ -1,14 +1,19 @@
-"""A quote: what the offers give for a cart, and how near the next ones are. Pure.
+"""A quote: what offers and coupons give for a cart, and how near the next offers are. Pure.
+
+Offers come first; coupons take off what offers have left.
 
 An offer is near if all of its conditions hold but the amount, and one of its lines is in the
 cart. How much more it takes is tried out on the cart with one more line, like one that is
 there: so what is said is what the customer gets if he buys it, whatever other offers do.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from services.loyalty import discounts
 from services.loyalty.cart import Cart, Item, Shopper
+from services.loyalty.discounts import Effect, Presented
 from services.loyalty.savings import Row, runs_of
 from services.loyalty.stacking import (
     Applied,
@@ -52,23 +57,42 @@ class Quoted:
 
     applied: Applied
     nearest: tuple[Nearest, ...]
+    effects: tuple[Effect, ...] = ()
+    """Of the coupons, in the order in which they work."""
+
+    @property
+    def by_coupons(self) -> dict[str, int]:
+        """What coupons take off each line, where anything is."""
+        return dict(sum((Counter(effect.lines) for effect in self.effects), Counter()))
+
+    @property
+    def by_line(self) -> dict[str, int]:
+        """What offers and coupons together take off each line."""
+        return dict(Counter(self.applied.by_line) + Counter(self.by_coupons))
 
 
-def quote(cart: Cart, shopper: Shopper, offers: Iterable[OfferVersion], used: Used) -> Quoted:
-    """What the offers in force give for a cart."""
+def quote(
+    cart: Cart,
+    shopper: Shopper,
+    offers: Iterable[OfferVersion],
+    used: Used,
+    coupons: Iterable[Presented] = (),
+) -> Quoted:
+    """What the offers in force give for a cart, and then these coupons, which are good for it."""
     basket = Basket.of(cart, shopper, offers, used)
     applied = apply(basket)
-    return Quoted(applied, _nearest(basket, applied))
+    effects = discounts.apply(cart, coupons, applied.by_line)
+    return Quoted(applied, _nearest(basket, applied), tuple(effects))
 
 
-def discounted(cart: Cart, applied: Applied) -> Cart:
+def discounted(cart: Cart, by_line: Mapping[str, int]) -> Cart:
     """The cart as it is paid for: each line less its discount, which it also says. Tax shrinks in
     proportion."""
-    return replace(cart, items=tuple(_lowered(item, applied) for item in cart.items))
+    return replace(cart, items=tuple(_lowered(item, by_line) for item in cart.items))
 
 
-def _lowered(item: Item, applied: Applied) -> Item:
-    off = applied.by_line.get(item.line_id, 0)
+def _lowered(item: Item, by_line: Mapping[str, int]) -> Item:
+    off = by_line.get(item.line_id, 0)
     if not off:
         return item
     left = item.total_minor - off

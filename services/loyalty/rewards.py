@@ -59,7 +59,8 @@ class Reward(Definition):
     kind: Kind
     occasion: Occasion = "redemption"
     """How one comes by it: `redemption` and `member_only` are for the asking; `welcome` is given
-    with the registration, `birthday` once a year. With `member_only` only its owner may use it."""
+    with the registration or the joining, `birthday` once a year. With `member_only` only its
+    owner may use it."""
     description: Label = ""
     points: Points = 0
     """Its price; 0: free."""

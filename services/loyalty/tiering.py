@@ -10,7 +10,8 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.loyalty import contributions
+from services.loyalty import actions, contributions
+from services.loyalty.actions import Done
 from services.loyalty.definitions import Book
 from services.loyalty.ladder import Ladder, Roster
 from services.loyalty.orders import Judged, OrderState, Terms
@@ -45,6 +46,7 @@ async def load(
     terms: Terms,
     *,
     owners: Mapping[str, str],
+    acted: Iterable[Done] = (),
 ) -> Roster:
     """The persons whose tier the batch may change, or is decided by; they are locked."""
     plans = plans_in(terms.book, terms.stores)
@@ -67,6 +69,10 @@ async def load(
         again = order_id in seen and contributions.takes_back(event)
         wanted.add(owner, day, event.time, whole=again or found == "may_shrink")
         seen.add(order_id)
+    for done in acted:
+        day = actions.day_of(done, terms.stores)
+        if (plan := plans.on(day)) and plan.counts_actions:
+            wanted.add(done.customer_id, day, done.at)
     people = await standings.load(conn, wanted.days, plans) if wanted.days else {}
     return Roster(plans, people, tuple(joined))
 

@@ -27,7 +27,8 @@ FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2999, 12, 31)
 
 
 class Bucket(NamedTuple):
-    """What the orders of one business day count for, less what was taken back of them since."""
+    """What one business day counts for, less what was taken back since: of its orders, and of
+    actions where the day's plan counts those."""
 
     spend_minor: int = 0
     """In minor units of the base currency."""
@@ -54,7 +55,8 @@ class Benefits(Part):
     free_shipping_min_minor: Amount = 0
     """From which order total on, in the base currency."""
     birthday_reward: ShortCode = ""
-    """The reward that is given on the birthday; empty: none."""
+    """A reward of the occasion `birthday`, which is then given to members of the tiers alone that
+    name it; empty: none but those for everybody."""
     price_list: ShortCode = ""
     service_level: ShortCode = ""
     extra: Annotated[dict[Code, Scalar], Field(max_length=50)] = Field(default_factory=dict)
@@ -78,6 +80,8 @@ class TierPlan(Definition):
     store: StoreId | None = None
     """In whose zone days end; absent: the first of the stores file."""
     counter: Literal["spend_minor", "orders", "points"] = "spend_minor"
+    points_of: Literal["orders_and_actions", "orders"] = "orders_and_actions"
+    """Of the counter `points`: whether those of reviews, birthdays and other actions count, too."""
     window: Literal["calendar_year", "rolling", "anniversary", "lifetime"] = "calendar_year"
     """What is counted: this year; the last `window_days` days; since the last anniversary of
     joining; or all. It is also how long a tier holds: until the year's end, for so many days
@@ -103,6 +107,15 @@ class TierPlan(Definition):
         if self.window == "rolling" and self.grace_days >= self.window_days:
             raise ValueError("grace_days: give fewer than window_days")
         return self
+
+    @property
+    def counts_actions(self) -> bool:
+        """Whether points count that were earned beside ordering."""
+        return self.counter == "points" and self.points_of == "orders_and_actions"
+
+    def giving(self, reward_id: str) -> frozenset[str]:
+        """The codes of the tiers that name a reward as their birthday's."""
+        return frozenset(t.code for t in self.tiers if t.benefits.birthday_reward == reward_id)
 
     def level(self, code: str) -> int:
         """How high a tier is, from 0. One that is no longer there counts as the lowest."""

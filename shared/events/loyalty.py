@@ -1,4 +1,4 @@
-"""crm.loyalty.v1: what happened to a member's points, tier and rewards.
+"""crm.loyalty.v1: what happened to a member's points, tier, rewards and membership.
 
 Points are whole numbers. Every event names the journal of the ledger behind it; none
 carries a coupon's code, which is as good as money and is asked for over HTTP.
@@ -18,6 +18,7 @@ from shared.events.fields import (
     Id,
     Label,
     Lot,
+    Part,
     Points,
     ShortCode,
     StoreId,
@@ -26,6 +27,7 @@ from shared.events.fields import (
 
 TOPIC = "crm.loyalty.v1"
 
+RULES_MAX = 1_000
 Lots = Annotated[tuple[Lot, ...], Field(max_length=10_000)]
 
 
@@ -45,13 +47,24 @@ class PointsFact(CustomerFact, use_attribute_docstrings=True):
     reason: Label = ""
 
 
+class RuleNamed(Part):
+    """One version of an earning rule."""
+
+    rule_id: ShortCode
+    rule_version: Version
+
+
 class PointsEarned(PointsFact):
     """Points were awarded."""
 
     pending: bool = False
     """True: not spendable before `points.activated`."""
     rule_id: ShortCode = ""
+    """The rule that gave most."""
     rule_version: Version | None = None
+    rules: Annotated[tuple[RuleNamed, ...], Field(max_length=RULES_MAX)] = ()
+    """All that gave points, the one that gave most first; of an order that was cancelled and goes
+    on after all, that one alone."""
 
 
 class PointsActivated(PointsFact):
@@ -142,6 +155,18 @@ class RewardIssued(CustomerFact, use_attribute_docstrings=True):
     """Such as birthday, welcome, redemption."""
 
 
+class MembershipChanged(CustomerFact, use_attribute_docstrings=True):
+    """The member joined, accepted newer terms, asked to leave, or took that back."""
+
+    state: Literal["member", "leaving", "left"]
+    """Of the moment: `leaving` becomes `left` at `leaves_at`, by time alone."""
+    joined_at: AwareDatetime
+    leaves_at: AwareDatetime | None = None
+    """The first moment at which he is no longer a member."""
+    terms_version: ShortCode = ""
+    channel: ShortCode = ""
+
+
 TYPES: dict[str, type[CustomerFact]] = {
     "points.earned": PointsEarned,
     "points.activated": PointsActivated,
@@ -152,4 +177,5 @@ TYPES: dict[str, type[CustomerFact]] = {
     "points.shortfall": PointsShortfall,
     "tier.changed": TierChanged,
     "reward.issued": RewardIssued,
+    "membership.changed": MembershipChanged,
 }

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, Field
 
+from services.loyalty import codes
 from services.loyalty.cart import Cart, Item, Kind
 from shared.errors import Unprocessable
 from shared.events.envelope import CustomerId
@@ -32,6 +33,9 @@ def _sensible(value: datetime) -> datetime:
     return value
 
 
+COUPONS_MAX = 20
+"""On one order."""
+Typed = Annotated[str, Field(max_length=codes.TYPED_MAX)]
 Moment = Annotated[AwareDatetime, AfterValidator(_sensible)]
 
 
@@ -68,8 +72,10 @@ class CartAsked(Body):
     lines: Annotated[tuple[CartLine, ...], Field(min_length=1, max_length=LINES_MAX)]
     paid_in_points_minor: Amount = 0
     """The part that would be paid in points."""
-    rewards: Annotated[frozenset[Id], Field(max_length=100)] = frozenset()
-    """Rewards whose coupons would be used."""
+    coupons: Annotated[tuple[Typed, ...], Field(max_length=COUPONS_MAX)] = ()
+    """Codes of the coupons that would be used, as they were typed."""
+    order_id: Id | None = None
+    """The order that the cart will be, where it has an id: coupons reserved for it are its own."""
     at: Moment | None = None
     """Another time than now, such as a day of a campaign to come; for server keys."""
 
@@ -87,7 +93,7 @@ class CartAsked(Body):
             items=items,
             channel=self.channel or store.channel,
             paid_in_points_minor=self.paid_in_points_minor,
-            rewards=self.rewards,
+            order_id=self.order_id or "",
         )
 
 

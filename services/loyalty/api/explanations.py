@@ -3,7 +3,8 @@
     GET /v1/orders/{order_id}/explanation
 
 As it was decided, by the rules of the day on which the order was placed; nothing is worked
-out again.
+out again. An order that was brought from another system was decided there: the explanation
+names the batch, and what each line had earned by the file.
 """
 
 from datetime import datetime
@@ -11,9 +12,10 @@ from datetime import datetime
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from services.loyalty import snapshots
-from services.loyalty.api.quotes import LineView, RuleView
+from services.loyalty import opening, snapshots
+from services.loyalty.api.quotes import LineRuleView, LineView, RuleView
 from services.loyalty.cart import Item
+from services.loyalty.lines import Lines
 from services.loyalty.snapshots import RuleVerdict
 from services.loyalty.store import decisions as store
 from services.loyalty.store import orders as order_store
@@ -37,6 +39,8 @@ class ExplanationView(BaseModel):
 
     order_id: str
     verdict: str
+    import_id: int | None
+    """The batch that brought the order: its lines say `imported`, and no rule here was asked."""
     placed_at: datetime | None
     points: int
     lines: list[LineView]
@@ -59,10 +63,13 @@ async def explain(order_id: str, context: Ctx, request: Request) -> ExplanationV
     if kept_cart and placed_at:
         items = snapshots.cart_from(kept_cart, order_id, placed_at, context.stores).items
     lines = [_line(i.line_id, found) for i in items if i.kind == "product" and i.quantity]
+    if state.import_id is not None:
+        lines, items = _imported(state.import_id, state.lines), ()
     told = {line.line_id for line in lines}
     return ExplanationView(
         order_id=order_id,
         verdict=state.verdict,
+        import_id=state.import_id,
         placed_at=placed_at,
         points=sum(line.points for line in lines),
         lines=lines,
@@ -78,3 +85,16 @@ async def explain(order_id: str, context: Ctx, request: Request) -> ExplanationV
 def _line(line_id: str, found: list[RuleVerdict]) -> LineView:
     points = sum(one.of_line(line_id).points for one in found)
     return LineView.of(line_id, points, found)
+
+
+def _imported(import_id: int, lines: Lines) -> list[LineView]:
+    """What each line had earned elsewhere, under the name that the batch has among rules."""
+    name = opening.rule_id_of(import_id)
+    return [
+        LineView(
+            line_id=line_id,
+            points=line.awarded,
+            rules=[LineRuleView(name, 1, "imported", line.basis_minor, line.awarded)],
+        )
+        for line_id, line in sorted(lines.items())
+    ]

@@ -9,7 +9,6 @@ A claim is the checkout's server's business; a storefront quotes (`POST /v1/quot
 order's own events count it or free it, and so does time.
 """
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Self
 
@@ -20,6 +19,7 @@ from pydantic import BaseModel, Field, model_validator
 from services.loyalty import claiming
 from services.loyalty.api.carts import CartAsked
 from services.loyalty.api.definitions import Name, routes
+from services.loyalty.claiming import Asking
 from services.loyalty.claims import Claim, Promised
 from services.loyalty.offers import Budget, Gift, Offer
 from services.loyalty.quoting import Nearest, Quoted
@@ -147,6 +147,8 @@ class ClaimAsked(Body):
             raise ValueError("cart.customer_id: say who buys; guest:<order_id> for a guest")
         if self.cart.at:
             raise ValueError("cart.at: a claim is for now; leave it out")
+        if self.cart.order_id not in {None, self.order_id}:
+            raise ValueError("cart.order_id: it is not order_id; leave it out")
         return self
 
 
@@ -209,9 +211,10 @@ async def claim(body: ClaimAsked, request: Request) -> Response:
     context = context_of(request)
     async with once(request, body) as tx:
         now = context.clock.now()
-        cart = replace(body.cart.cart(now, context.stores), order_id=body.order_id)
-        customer_id = body.cart.customer_id or ""
-        made = await claiming.claim(tx.conn, cart, customer_id, body.offers, context.stores)
+        asked = body.cart.model_copy(update={"order_id": body.order_id})
+        customer_id = asked.customer_id or ""
+        asking = Asking(asked.cart(now, context.stores), customer_id, asked.coupons)
+        made = await claiming.claim(tx.conn, asking, body.offers, context.stores)
         tx.subject, tx.detail = customer_id, {"order_id": body.order_id}
         return tx.answer(ClaimView.of(made))
 

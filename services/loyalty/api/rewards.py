@@ -13,12 +13,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel
 
-from services.loyalty import couponing, issuing, ledger, lots
+from services.loyalty import issuing, ledger, lots
 from services.loyalty.api.accounts import members_of
 from services.loyalty.coupons import Coupon
 from services.loyalty.definitions import Book, DefinitionId, Version
 from services.loyalty.issuing import Ask
 from services.loyalty.orders import Terms
+from services.loyalty.presenting import reward_of
 from services.loyalty.rewards import ASKED_FOR, Reward, Standing, misses
 from services.loyalty.store import coupons as store
 from services.loyalty.store import definitions, hot
@@ -170,7 +171,7 @@ async def take(customer_id: CustomerId, reward_id: DefinitionId, request: Reques
             tx.conn, ask, Terms(book, context.stores), pooled=pooled(request)
         )
         tx.detail = {"issue_id": str(id_), "reward_id": reward_id, "points": coupon.points}
-        reward = couponing.reward_of(book, coupon)
+        reward = reward_of(book, coupon)
         return tx.answer(CouponView.of(coupon, reward, context), status=201)
 
 
@@ -188,7 +189,7 @@ async def list_coupons(
         members = await members_of(conn, request, customer_id)
         found = await store.list_of_person(conn, members, before, limit + 1)
         book: Book = await definitions.book(conn)
-    views = [CouponView.of(one, couponing.reward_of(book, one), context) for one in found]
+    views = [CouponView.of(one, reward_of(book, one), context) for one in found]
     return paging.page(views, limit, lambda view: POSITION.encode((view.issued_at, view.issue_id)))
 
 

@@ -27,6 +27,10 @@ class Counter:
         body = {"starts_at": "2000-01-01T00:00:00Z"} | FIVE_OFF | fields
         return await self.call("PUT", f"/v1/rewards/{reward_id}", body)
 
+    async def offer(self, offer_id, steps, **fields):
+        body = {"starts_at": "2000-01-01T00:00:00Z", "gives": {"kind": "steps", "steps": steps}}
+        return await self.call("PUT", f"/v1/offers/{offer_id}", body | fields)
+
     async def take(self, reward_id, customer="ada", status=201, **more):
         path = f"/v1/accounts/{customer}/rewards/{reward_id}"
         return await self.call("POST", path, status=status, **more)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from services.loyalty import celebrating
 from services.loyalty.actions import Done, Streak, streaks
+from services.loyalty.tests import test_tiering
 from services.loyalty.tests.conftest import STORES
 from services.loyalty.tests.shop import NOON, Order, erasure, merged
 from services.loyalty.tests.test_worker import balanced
@@ -101,6 +102,7 @@ async def test_each_thing_earns_once_and_says_why(door, ask, lay_down):
 
     assert await active(ask) == 100 + 20 + 5 + 30 + 10
     told = [e for e in await door.published() if e.type == "points.earned"]
+    assert {e.data.reason: e.data.rules[0].rule_id for e in told}["quiz"] == "quiz"
     assert sorted((e.data.reason, e.data.points) for e in told) == [
         ("quiz", 30),
         ("registration", 100),
@@ -201,6 +203,31 @@ async def test_two_jobs_at_once_congratulate_once(door, ask, lay_down):
 
     assert {await active(ask, f"c{n}") for n in range(30)} == {300}
     await balanced(ask)
+
+
+@pytest.mark.parametrize(
+    ("points_of", "ranks"), [("orders_and_actions", "silver silver gold"), ("orders", "basic " * 3)]
+)
+async def test_points_of_actions_count_for_the_tier_where_the_plan_says_so(
+    door, lay_down, points_of, ranks
+):
+    await lay_down()
+    tiers = [{"code": c, "threshold": n} for c, n in (("basic", 0), ("silver", 120), ("gold", 320))]
+    await test_tiering.lay_down(door, tiers=tiers, counter="points", points_of=points_of)
+    both = ("ada", "anon:1")
+    await door.give(*[merged(one, "ada", both) for one in both])
+    tier = []
+
+    await door.give(registered(birthday="--11-20"), review(customer="anon:1"))
+    tier.append((await test_tiering.card(door, "anon:1"))["tier"])
+    await door.give(*[replace(e, id=f"again-{e.id}") for e in (review(customer="anon:1"),)])
+    tier.append((await test_tiering.card(door))["tier"])
+    await congratulate(door, datetime(2026, 11, 20, tzinfo=UTC))
+    tier.append((await test_tiering.card(door))["tier"])
+
+    told = [e.data.tier for e in await door.published() if e.type == "tier.changed"]
+    assert tier == ranks.split()
+    assert told == (["basic", "silver", "gold"] if points_of != "orders" else [])
 
 
 async def test_a_person_sees_what_all_his_ids_have_done_and_the_erased_leave_nothing(

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from services.loyalty import birthdays
+from services.loyalty.tests import test_tiering
 from services.loyalty.tests.counter import Counter, counter_at, earn
 from services.loyalty.tests.shop import NOON, erasure, merged
 from services.loyalty.tests.test_giving import registered
@@ -129,6 +130,20 @@ async def test_a_gift_is_for_its_segments_and_as_many_as_there_are(shop, door):
 
     had = [one["reward_id"] for c in ("ada", "bob") for one in await shop.coupons(c)]
     assert sorted(had) == ["cake", "cake", "few"]
+
+
+async def test_a_tiers_birthday_reward_is_given_to_its_members_alone(shop, door):
+    await shop.lay_down("crown", occasion="birthday")
+    gold = {"code": "gold", "threshold": 150, "benefits": {"birthday_reward": "crown"}}
+    await test_tiering.lay_down(door, tiers=[{"code": "basic", "threshold": 0}, gold])
+    for customer in ("ada", "bob"):
+        await born(door, customer, "1990-05-04")
+    await door.give(test_tiering.paid("o2", "ada", euros=2)[1])
+
+    await celebrate(door, BIRTHDAY)
+
+    assert {one["reward_id"] for one in await shop.coupons("ada")} == {"cake", "crown"}
+    assert {one["reward_id"] for one in await shop.coupons("bob")} == {"cake"}
 
 
 async def test_the_erased_has_no_birthday(shop, door):

@@ -7,7 +7,15 @@ from datetime import timedelta
 
 import pytest
 
-from services.loyalty.tests.counter import LATER, Counter, counter_at, earn, problem, warm
+from services.loyalty.tests.counter import (
+    LATER,
+    Counter,
+    as_storefront,
+    counter_at,
+    earn,
+    problem,
+    warm,
+)
 from services.loyalty.tests.shop import Order, line, merged
 from services.loyalty.tests.test_worker import balanced
 
@@ -74,32 +82,76 @@ async def test_a_mistyped_code_is_told_from_an_unknown_one(shop):
     assert problem(await shop.act("use", "SUMMER", status=404)) == "no-such-coupon"
 
 
-async def test_a_quote_says_what_each_code_takes_off_line_by_line(shop):
-    both = {"stacks_with": ["amount", "percent"], "value_minor": 300}
+async def test_one_quote_has_offers_coupons_and_points_and_names_each_refused_code(
+    shop, door, tmp_path
+):
+    both = {"stacks_with": ["amount", "percent", "gift"], "value_minor": 300}
     await shop.lay_down("three-off", **both)
     await shop.lay_down("tenth", **both | {"kind": "percent", "percent": 10, "value_minor": 0})
+    await shop.lay_down("mug", **both | {"kind": "gift", "sku": "mug", "points": 1})
     await shop.lay_down("big", **both | {"spend_min_minor": 5_000})
-    three, tenth, big, alone, spent = [
-        (await shop.take(name))["code"]
-        for name in ("three-off", "tenth", "big", "five-off", "five-off")
-    ]
+    await shop.lay_down("secret", **both, occasion="member_only")
+    names = ("three-off", "tenth", "mug", "big", "five-off", "five-off")
+    three, tenth, mug, big, alone, spent = [(await shop.take(name))["code"] for name in names]
+    secret = (await shop.take("secret", "bob"))["code"]
     await shop.act("use", spent, "o9")
-    lines = [{"line_id": "a", "total_minor": 1_000}, {"line_id": "b", "total_minor": 3_000}]
-    asked = {"codes": [three, tenth, big, alone, spent, "NONE"], "lines": lines, "store": "web"}
+    await shop.offer("hundred", [{"spend_minor": 4_000, "save_minor": 1_000}])
+    await shop.offer("more", [{"spend_minor": 9_000, "save_minor": 3_000}])
+    lines = [{"unit_price_minor": 1_000}, {"unit_price_minor": 3_000}]
+    typed = [three, tenth.lower(), mug, big, alone, spent, secret, "NONE"]
+    asked = {"customer_id": "ada", "coupons": typed, "lines": lines, "store": "web"}
 
-    told = await shop.call("POST", "/v1/coupons/quotes", asked)
+    told = await shop.call("POST", "/v1/quotes", asked)
 
-    by_code = {one["code"]: one for one in told["coupons"]}
-    assert told["taken_minor"] == 700
-    assert by_code[tenth]["lines"] == {"a": 100, "b": 300}
-    assert by_code[three]["lines"] == {"a": 75, "b": 225}
+    by_code = {one["code"]: one for one in told["coupons"]["coupons"]}
+    assert told["offers"]["by_line"] == {"1": 250, "2": 750}
+    assert [near["offer_id"] for near in told["offers"]["nearest"]] == ["more"]
+    assert by_code[tenth.lower()]["by_line"] == {"1": 75, "2": 225}, "of what the offer has left"
+    assert by_code[three]["by_line"] == {"1": 75, "2": 225}
+    assert by_code[mug]["sku"] == "mug"
     assert (by_code[big]["refusal"], by_code[big]["missing_minor"]) == ("spend_min", 1_000)
-    assert [by_code[c]["refusal"] for c in (alone, spent, "NONE")] == [
-        "stacking",
-        "used",
-        "unknown",
+    assert [by_code[c]["refusal"] for c in (alone, spent, secret, "NONE")] == [
+        *("stacking", "used", "not_theirs", "unknown")
     ]
+    assert told["coupons"]["by_line"] == {"1": 150, "2": 450}
+    assert (told["by_line"], told["discount_minor"]) == ({"1": 400, "2": 1_200}, 1_600)
+    assert told["points"] == 24, "one for each full unit of the 24.00 that are left to pay"
     assert await shop.act("use", alone), "nothing was set aside"
+    as_storefront(shop.http, tmp_path, "bob")
+    seen = await shop.call("POST", "/v1/quotes", asked | {"customer_id": "bob"})
+    assert {one["code"] for one in seen["coupons"]["coupons"] if not one["refusal"]} == {secret}
+    assert {one["refusal"] for one in seen["coupons"]["coupons"]} == {None, "unknown"}
+
+
+async def test_a_coupons_offer_is_had_by_its_own_open_coupon_and_claimed_by_what_is_reserved(shop):
+    await shop.lay_down("key", value_minor=100, occasion="member_only")
+    await shop.lay_down("far", value_minor=100, spend_min_minor=10**6)
+    mine, bobs, far = [
+        (await shop.take(*who))["code"] for who in (("key",), ("key", "bob"), ("far",))
+    ]
+    await shop.offer("ten", [{"spend_minor": 1_000, "save_minor": 200}], coupon="key")
+    cart = {"customer_id": "ada", "lines": [{"line_id": "a", "unit_price_minor": 5_000}]}
+
+    async def quoted(*codes, order_id="o7"):
+        asked = cart | {"coupons": codes, "order_id": order_id}
+        told = await shop.call("POST", "/v1/quotes", asked)
+        return told["offers"]["offers"][0]["reason"], told["discount_minor"]
+
+    async def claim(code, order_id, status=200):
+        body = {"order_id": order_id, "cart": cart | {"coupons": [code]}}
+        body["offers"] = [{"offer_id": "ten", "discount_minor": 200}]
+        return await shop.call("POST", "/v1/offers/claims", body, status=status)
+
+    assert await quoted() == await quoted(bobs) == await quoted(far) == ("coupon", 0)
+    assert await quoted(mine) == ("", 300)
+    unheld = await claim(mine, "o7", 409)
+    await shop.act("reserve", mine, "o7", customer_id="ada")
+    assert await quoted(mine, order_id="o8") == ("coupon", 0), "another order holds it"
+    assert await quoted(mine) == ("", 300)
+    assert (
+        unheld["detail"] == (await claim(mine, "o8", 409))["detail"] == "ten does not apply: coupon"
+    )
+    assert (await claim(mine, "o7"))["discount_minor"] == 200
 
 
 async def test_a_member_only_coupon_is_good_for_its_owner_only(shop, door):

@@ -11,7 +11,9 @@ from services.loyalty import discounts
 from services.loyalty.cart import Cart, Item
 from services.loyalty.conditions import Selection
 from services.loyalty.discounts import Presented, apply
+from services.loyalty.quoting import discounted, quote
 from services.loyalty.rewards import Reward
+from services.loyalty.tests import carts
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 EVERY = frozenset(discounts.ORDER)
@@ -111,6 +113,18 @@ def test_coupons_go_together_only_where_both_say_so():
     ]
 
 
+def test_coupons_take_off_what_offers_have_left_but_ask_for_the_cart_as_it_is_before_them():
+    small = amount(300, spend_min_minor=1_000)
+
+    assert told(apply(cart(1_000), present(small, percent(10)), {"0": 400})) == [
+        ("percent", {"0": 60}),
+        ("amount", {"0": 300}),
+    ]
+    assert told(apply(cart(1_000), present(small), {"0": 1_000})) == [("amount", "nothing_left")]
+    far = amount(300, spend_min_minor=2_000, name="far")
+    assert discounts.used_on(cart(1_000), present(small, far, GIFT)) == {"1", "3"}
+
+
 def test_a_gift_comes_with_the_order_and_takes_nothing_off():
     [gift] = apply(cart(1000), present(GIFT))
 
@@ -144,6 +158,24 @@ def test_no_line_goes_below_zero_and_the_parts_sum_to_the_whole(totals, shipping
     for effect in effects:
         if effect.presented.reward.kind == "amount":
             assert effect.taken_minor <= effect.presented.reward.value_minor
+
+
+@given(carts.items(), carts.offers(), REWARDS)
+def test_offers_and_coupons_together_take_no_line_below_zero_and_sum_to_the_discount(
+    items, found, rewards
+):
+    bought = carts.cart(*items)
+    quoted = quote(bought, carts.ADA, found, {}, present(*rewards))
+    paid = discounted(bought, quoted.by_line)
+
+    assert min(item.total_minor for item in paid.items) >= 0
+    off = sum(item.total_minor for item in bought.items) - sum(i.total_minor for i in paid.items)
+    coupons = sum(effect.taken_minor for effect in quoted.effects)
+    assert off == quoted.applied.discount_minor + coupons == sum(quoted.by_line.values())
+    for effect in quoted.effects:
+        chosen = effect.presented.reward.lines
+        lowered = [item for item in items if item.line_id in effect.lines]
+        assert all(i.kind == "shipping" or not chosen.misses(i) for i in lowered)
 
 
 @pytest.mark.parametrize("bad", ["amount", "percent"])

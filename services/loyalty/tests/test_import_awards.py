@@ -61,6 +61,10 @@ async def test_a_return_of_an_order_never_seen_takes_back_what_it_earned_elsewhe
     [given_] = told["lines"][0]["rules"]
     assert (given_["rule_id"], given_["points"]) == (f"import/{office.batch}", 31)
     assert given_["inputs"]["quantity"] == 2
+    why = await ask("/v1/orders/o1/explanation")
+    assert (why["import_id"], why["points"], why["rules"]) == (office.batch, 40, [])
+    said = [(each["line_id"], each["points"], each["rules"][0]["verdict"]) for each in why["lines"]]
+    assert said == [("1", 31, "imported"), ("2", 9, "imported")]
     assert await door.query("SELECT 1 FROM qualifying") == [], "it counted elsewhere"
     await balanced(ask)
 

@@ -10,6 +10,7 @@ from services.loyalty import joining, leaving
 from services.loyalty.membership import Joining
 from services.loyalty.tests.caller import Api, new_key
 from services.loyalty.tests.shop import NOON, Order, erasure, line, merged
+from services.loyalty.tests.test_giving import registered
 from shared.clock import Clock
 from shared.events.fields import Contact
 from shared.keys import dev_token
@@ -169,13 +170,44 @@ async def test_leaving_forfeits_at_the_end_of_the_notice_and_not_before(by_joini
     await by_joining.balanced()
 
 
+async def test_the_welcome_gift_comes_with_joining_or_registering_and_only_once(by_joining, door):
+    gift = {"kind": "amount", "value_minor": 500, "occasion": "welcome"}
+    await by_joining("PUT", "/v1/rewards/hello", gift, at=NOON - 400 * DAY)
+    await door.give(*[merged(one, "cy", ("cy", "cys-phone")) for one in ("cy", "cys-phone")])
+
+    await door.give(registered("ada"), registered("cys-phone"))
+    for customer in ("ada", "bob", "cy"):
+        await by_joining.join(customer, at=NOON + DAY)
+        await by_joining.leave(customer, at=NOON + 2 * DAY)
+        await by_joining.join(customer, at=NOON + 40 * DAY)
+    await door.give(registered("bob", n=9))
+    old = (NOON - 100 * DAY).isoformat()
+    await by_joining("POST", "/v1/accounts/old/membership", ACCEPT | {"time": old})
+    await asyncio.gather(by_joining.join("dan", at=NOON + DAY), door.give(registered("dan")))
+
+    coupons = "SELECT customer_id, count(*) FROM coupon GROUP BY customer_id ORDER BY customer_id"
+    assert dict(map(tuple, await door.query(coupons))) == {
+        "ada": 1,
+        "bob": 1,
+        "cys-phone": 1,
+        "dan": 1,
+    }
+    told = [e.key for e in await door.published() if e.type == "reward.issued"]
+    assert sorted(told) == ["ada", "bob", "cys-phone", "dan"]
+
+
 async def test_a_leaving_is_taken_back_by_joining_again(by_joining, door):
     await by_joining.join()
     await door.give(*Order().life())
     await by_joining.leave(at=NOON + DAY)
 
     assert (await by_joining.join(at=NOON + 2 * DAY))["state"] == "member"
+    await by_joining.join(at=NOON + 3 * DAY)
     await run(leaving.forfeit_due, door, NOON + 30 * DAY)
+    told = [e.data for e in await door.published() if e.type == "membership.changed"]
+    assert [each.state for each in told] == ["member", "leaving", "member"]
+    assert {each.joined_at for each in told} == {NOON}
+    assert [each.leaves_at for each in told] == [None, NOON + 15 * DAY, None]
 
     assert await by_joining.purse() == (0, 10, 0)
 

@@ -112,6 +112,9 @@ async def test_an_order_earns_by_what_the_catalogue_and_profile_say(door, http):
 
     assert await earned(http) == {"plain": 10, "mugs": 7, "vips": 10, "cats": 3, "day": 5}
     assert await earned(http, "o2") == {"plain": 10, "mugs": 7}
+    told = {e.data.order_id: e.data for e in await door.published() if e.type == "points.earned"}
+    assert [rule.rule_id for rule in told["o1"].rules] == ["plain", "vips", "mugs", "day", "cats"]
+    assert (told["o2"].rule_id, told["o2"].rules[1].rule_id) == ("plain", "mugs")
     reds = await quote(
         http, lines=[{"unit_price_minor": 100, "product_id": "mug", "sku": "mug-red"}]
     )
