@@ -33,7 +33,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from services.loyalty.conditions import Part
 from shared.errors import Fatal
 
-Kind = Literal["balances", "awards", "compare"]
+Kind = Literal["balances", "awards", "tiers", "compare"]
 """`compare`: what the other system says that its customers hold."""
 
 REQUIRED: dict[Kind, tuple[str, ...]] = {
@@ -47,11 +47,15 @@ REQUIRED: dict[Kind, tuple[str, ...]] = {
         "quantity",
         "ordered_at",
     ),
+    "tiers": ("customer_id",),
     "compare": ("customer_id", "points"),
 }
 OPTIONAL: dict[Kind, tuple[str, ...]] = {
     "balances": ("expires_at", "store", "note", "order_id"),
     "awards": ("points_back", "status", "store"),
+    "tiers": (
+        *("tier", "valid_until", "counted_on", "spend_minor", "orders", "counted_points", "store"),
+    ),
     "compare": (),
 }
 

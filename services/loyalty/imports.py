@@ -6,14 +6,17 @@ unless the caller says to leave those out. At the end the ledger itself is summe
 against the file's control totals. Until it is closed, a batch can be taken back.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.loyalty import booking, opening
+from services.loyalty import booking, import_tiers, opening
+from services.loyalty.granting import TooManyGrants
+from services.loyalty.import_benefits import TierRow
 from services.loyalty.import_fields import Fault, Terms
 from services.loyalty.import_files import Source
 from services.loyalty.import_rows import AwardRow, BalanceRow, Control, Row, read
@@ -25,7 +28,6 @@ from services.loyalty.store.imports import Kept
 from services.loyalty.store.scratch import Scratch
 from shared.errors import Fatal, Reject
 from shared.http import audit
-from shared.stores import Stores
 from shared.world import World
 
 CHUNK_ROWS = 1_000  # some 100 ms of work: what a kill -9 loses, and how long a member is locked
@@ -85,6 +87,7 @@ class Importer:
             "terms": source.terms(),
             "rows": control.rows,
             "points": control.points,
+            "minor": control.minor,
             "customers": control.customers,
             "rows_left_out": report.wrong,
             "at": at,
@@ -119,22 +122,25 @@ class Importer:
                 good = [row for row in rows if row.row not in bad]
                 # Before the members' locks: only a rival run waits for it, and holds none of them.
                 await store.advance(conn, kept.id, done, rows[-1].row)
-                await _BOOK[source.kind](conn, batch, good, self.world.stores)
+                await _BOOK[source.kind](conn, batch, good, self.world)
         except store.Moved:
             raise Fatal(f"batch {kept.id}: another run is at work on it; let it finish") from None
-        except Reject as error:
+        except (Reject, TooManyGrants) as error:
             raise Fatal(f"rows {rows[0].row} to {rows[-1].row}: {error}") from None
 
     async def tie(self, batch_id: int) -> Kept:
         """Hold the ledger against the control totals; Fatal if they differ."""
         async with self.engine.begin() as conn:
             kept = await _found(conn, batch_id)
-            rows = await store.count_rows(conn, batch_id)
+            rows, minor = await store.sum_rows(conn, batch_id)
             ledger = await store.sum_ledger(conn, batch_id)
-            if (rows, ledger.opened) != (kept.rows, kept.points):
+            if (rows, ledger.opened, minor) != (kept.rows, kept.points, kept.minor):
+                what, theirs, ours = "points", kept.points, ledger.opened
+                if theirs == ours:
+                    what, theirs, ours = "minor units", kept.minor, minor
                 raise Fatal(
-                    f"batch {batch_id}: the file has {kept.rows:,} rows and {kept.points:,} points,"
-                    f" the ledger {rows:,} and {ledger.opened:,}. The file or what it names has"
+                    f"batch {batch_id}: the file has {kept.rows:,} rows and {theirs:,} {what},"
+                    f" the ledger {rows:,} and {ours:,}. The file or what it names has"
                     f" changed meanwhile: take it back (import --reverse {batch_id}), begin again"
                 )
             await store.settle(conn, batch_id, "open", ["importing"])
@@ -184,41 +190,49 @@ async def _refused(
         if state and state.revision != opening.revision_of(batch_id):
             what = "is known here already, with what it earned; leave the row out"
             faults.append(Fault(row.row, "order_id", what))
+    if tiers := [row for row in rows if isinstance(row, TierRow)]:
+        faults += await import_tiers.refused(conn, world, tiers)
     return faults
 
 
 def _time_of(row: Row) -> datetime:
+    """When what a row says became true; of a tier nobody knows, so the erased do not return."""
+    if isinstance(row, TierRow):
+        return datetime.min.replace(tzinfo=UTC)
     return row.earned_at if isinstance(row, BalanceRow) else row.ordered_at
 
 
 async def _book_balances(
-    conn: AsyncConnection, batch: Batch, rows: Sequence[Row], stores: Stores
+    conn: AsyncConnection, batch: Batch, rows: Sequence[BalanceRow], world: World
 ) -> None:
-    own = [row for row in rows if isinstance(row, BalanceRow)]
-    customer_ids = {row.customer_id for row in own}
+    customer_ids = {row.customer_id for row in rows}
     await member_store.add_missing(conn, customer_ids)
     accounts = await member_store.lock(conn, customer_ids)
-    opened = opening.open_lots(batch, accounts, own)
-    await booking.save(conn, opened.wallet, stores)
+    opened = opening.open_lots(batch, accounts, rows)
+    await booking.save(conn, opened.wallet, world.stores)
     await store.add_rows(conn, batch.id, opened.rows)
 
 
 async def _book_awards(
-    conn: AsyncConnection, batch: Batch, rows: Sequence[Row], stores: Stores
+    conn: AsyncConnection, batch: Batch, rows: Sequence[AwardRow], world: World
 ) -> None:
-    own = [row for row in rows if isinstance(row, AwardRow)]
-    customer_ids = {row.customer_id for row in own}
-    before = await order_store.load(conn, {row.order_id for row in own})
+    customer_ids = {row.customer_id for row in rows}
+    before = await order_store.load(conn, {row.order_id for row in rows})
     await member_store.add_missing(conn, customer_ids)
     accounts = await member_store.lock(conn, customer_ids)
-    opened = opening.open_awards(batch, accounts, before, own)
+    opened = opening.open_awards(batch, accounts, before, rows)
     await order_store.save(conn, before, opened.orders.values())
-    await booking.save(conn, opened.wallet, stores)
+    await booking.save(conn, opened.wallet, world.stores)
     await store.add_awards(conn, opened.awards)
     await store.add_rows(conn, batch.id, opened.rows)
 
 
-_BOOK = {"balances": _book_balances, "awards": _book_awards}
+_BOOK: dict[str, Callable[[AsyncConnection, Batch, Any, World], Awaitable[None]]] = {
+    "balances": _book_balances,
+    "awards": _book_awards,
+    "tiers": import_tiers.book,
+}
+"""By kind, of whose rows each takes its own."""
 
 
 async def _found(conn: AsyncConnection, batch_id: int) -> Kept:

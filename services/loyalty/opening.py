@@ -13,6 +13,7 @@ no event has touched it. What the member has spent or owes is named, and stays b
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from services.loyalty import ledger, lots
@@ -44,6 +45,17 @@ class Brought:
     order_id: str = ""
     line_id: str = ""
     note: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    """Of what is no points: what a reversal has to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stays:
+    """A row that could not be taken back, or not whole, and why."""
+
+    row: Brought
+    why: str
+    points: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +92,10 @@ class Batch:
     @property
     def revision(self) -> int:
         return revision_of(self.id)
+
+    def name(self, row: int) -> str:
+        """Of what a row has brought, for ever; it can stand in a path."""
+        return f"import-{self.id}-{row}"
 
     def deed(self, row: int, store: str) -> Deed:
         cause = ledger.cause_of(SOURCE, f"import/{self.id}/{row}", self.at)
@@ -184,8 +200,8 @@ class Closed:
     """What a chunk of rows comes to when it is taken back; `kept` is what could not be."""
 
     wallet: Wallet
-    kept: list[tuple[Brought, int, str]] = field(default_factory=list)
-    """Rows with points that stay, and why."""
+    kept: list[Stays] = field(default_factory=list)
+    """Rows with points that stay."""
     orders: dict[str, OrderState] = field(default_factory=dict)
     """Those that still have lines."""
     emptied: set[str] = field(default_factory=set)
@@ -222,14 +238,14 @@ def _empty_lot(batch: Batch, row: Brought, out: Closed) -> None:
     gone["taken back"] = lot.taken_back
     if row.points > left:
         why = ", ".join(f"{points} {share}" for share, points in gone.items() if points)
-        out.kept.append((row, row.points - left, why))
+        out.kept.append(Stays(row, why, row.points - left))
 
 
 def _drop_line(batch: Batch, row: Brought, orders: Mapping[str, OrderState], out: Closed) -> None:
     state = out.orders.get(row.order_id) or orders.get(row.order_id)
     if state is None or state.revision != batch.revision or state.customer_id is None:
         what = "customer was erased" if state and not state.customer_id else "order has had events"
-        out.kept.append((row, row.points, f"its {what}"))
+        out.kept.append(Stays(row, f"its {what}", row.points))
         return
     if row.points:
         posting = Posting(row.line_id, AccountKind.PENDING, AccountKind.OPENING, row.points)
