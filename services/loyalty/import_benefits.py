@@ -1,17 +1,21 @@
-"""What members have besides points, as another system's file says it: tiers so far. Pure.
+"""What members have besides points, as another system's file says it. Pure.
 
-A tier comes with its last day, and what counted towards the next one day by day.
+A tier comes with its last day, and what counted towards the next one day by day. A coupon
+keeps its code and its expiry, and is worth what a version of its reward says.
 """
 
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from services.loyalty import codes
 from services.loyalty.import_fields import ID_MAX, Fields
 from services.loyalty.ledger import POINTS_MAX
+from services.loyalty.rewards import Reward
 from services.loyalty.tiers import Bucket
 
 MONEY_MAX = 10**15
 ORDERS_MAX = 1_000_000
+PERCENT_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,54 @@ class TierRow:
         """For the control total: money in minor units of the base currency."""
         return self.counts.spend_minor
 
+    @property
+    def since(self) -> datetime | None:
+        """From when on the customer had it; None: the file does not say."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class CouponRow:
+    """A coupon that a customer can still use."""
+
+    row: int
+    customer_id: str
+    reward_id: str
+    code: str
+    """As the other system shows it."""
+    issued_at: datetime | None
+    expires_at: datetime | None
+    """The first moment at which it is not good; None: never."""
+    value_minor: int | None
+    percent: int | None
+    store: str
+
+    @property
+    def digest(self) -> bytes:
+        return codes.digest(self.code)
+
+    @property
+    def identity(self) -> str:
+        return self.digest.hex()
+
+    @property
+    def minor(self) -> int:
+        """For the control total: what it takes off, in minor units of the base currency."""
+        return self.value_minor or 0
+
+    @property
+    def since(self) -> datetime | None:
+        return self.issued_at
+
+    def fits(self, reward: Reward) -> bool:
+        """Whether the reward is worth what the file says of the coupon."""
+        return self.value_minor in {None, reward.value_minor} and (
+            self.percent in {None, reward.percent}
+        )
+
+
+Benefit = TierRow | CouponRow
+
 
 def read_tier(taken: Fields) -> TierRow:
     """A row of a file of tiers."""
@@ -58,5 +110,29 @@ def read_tier(taken: Fields) -> TierRow:
         valid_until=taken.future("valid_until", store) if tier else None,
         counted_on=counted_on,
         counts=counts,
+        store=store,
+    )
+
+
+def read_coupon(taken: Fields) -> CouponRow:
+    """A row of a file of coupons. A fault never repeats a code, which is as good as money."""
+    customer_id, store = taken.customer(), taken.store()
+    code = taken.text("code")
+    if not codes.is_acceptable(code):
+        what = f"is none; give 1 to {codes.TYPED_MAX} characters that can be typed"
+        taken.wrong("code", what)
+    worth = {
+        name: taken.number(name, most) if taken.text(name) else None
+        for name, most in (("value_minor", MONEY_MAX), ("percent", PERCENT_MAX))
+    }
+    return CouponRow(
+        row=taken.row,
+        customer_id=customer_id,
+        reward_id=taken.id("reward_id"),
+        code=code,
+        issued_at=taken.past("issued_at", store) if taken.text("issued_at") else None,
+        expires_at=taken.future("expires_at", store),
+        value_minor=worth["value_minor"],
+        percent=worth["percent"],
         store=store,
     )

@@ -33,7 +33,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from services.loyalty.conditions import Part
 from shared.errors import Fatal
 
-Kind = Literal["balances", "awards", "tiers", "compare"]
+Kind = Literal["balances", "awards", "tiers", "coupons", "compare"]
 """`compare`: what the other system says that its customers hold."""
 
 REQUIRED: dict[Kind, tuple[str, ...]] = {
@@ -48,6 +48,7 @@ REQUIRED: dict[Kind, tuple[str, ...]] = {
         "ordered_at",
     ),
     "tiers": ("customer_id",),
+    "coupons": ("customer_id", "reward_id", "code"),
     "compare": ("customer_id", "points"),
 }
 OPTIONAL: dict[Kind, tuple[str, ...]] = {
@@ -56,6 +57,7 @@ OPTIONAL: dict[Kind, tuple[str, ...]] = {
     "tiers": (
         *("tier", "valid_until", "counted_on", "spend_minor", "orders", "counted_points", "store"),
     ),
+    "coupons": ("issued_at", "expires_at", "value_minor", "percent", "store"),
     "compare": (),
 }
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.loyalty import booking, import_tiers, opening
+from services.loyalty import booking, import_coupons, import_tiers, opening
 from services.loyalty.granting import TooManyGrants
-from services.loyalty.import_benefits import TierRow
+from services.loyalty.import_columns import Kind
 from services.loyalty.import_fields import Fault, Terms
 from services.loyalty.import_files import Source
 from services.loyalty.import_rows import AwardRow, BalanceRow, Control, Row, read
@@ -64,7 +64,7 @@ class Importer:
             for chunk in self._chunks(source, at, scratch, report.control):
                 rows, faults = _parted(chunk)
                 async with self.engine.connect() as conn:
-                    faults += await _refused(conn, self.world, rows, batch_id)
+                    faults += await _refused(conn, self.world, source.kind, rows, batch_id)
                 bad = {fault.row for fault in faults}
                 for fault in sorted(faults, key=lambda each: each.row):
                     on_fault(fault)
@@ -118,7 +118,8 @@ class Importer:
         batch = Batch(kept.id, kept.at)
         try:
             async with self.engine.begin() as conn:
-                bad = {f.row for f in await _refused(conn, self.world, rows, kept.id)}
+                faults = await _refused(conn, self.world, source.kind, rows, kept.id)
+                bad = {fault.row for fault in faults}
                 good = [row for row in rows if row.row not in bad]
                 # Before the members' locks: only a rival run waits for it, and holds none of them.
                 await store.advance(conn, kept.id, done, rows[-1].row)
@@ -174,9 +175,9 @@ def _parted(chunk: Iterable[Row | Fault]) -> tuple[list[Row], list[Fault]]:
 
 
 async def _refused(
-    conn: AsyncConnection, world: World, rows: Sequence[Row], batch_id: int
+    conn: AsyncConnection, world: World, kind: Kind, rows: Sequence[Row], batch_id: int
 ) -> list[Fault]:
-    """What only the database knows: who was erased, which orders are here already."""
+    """What only the database knows: who was erased, what is here already, or is not."""
     erased = await world.tombstones.find(conn, {row.customer_id for row in rows})
     faults = [
         Fault(row.row, "customer_id", f"was erased here on {until:%Y-%m-%d}; leave the row out")
@@ -190,16 +191,19 @@ async def _refused(
         if state and state.revision != opening.revision_of(batch_id):
             what = "is known here already, with what it earned; leave the row out"
             faults.append(Fault(row.row, "order_id", what))
-    if tiers := [row for row in rows if isinstance(row, TierRow)]:
-        faults += await import_tiers.refused(conn, world, tiers)
+    if refuse := _REFUSE.get(kind):
+        done = await store.list_done(conn, batch_id, [row.row for row in rows])
+        faults += await refuse(conn, world, [row for row in rows if row.row not in done])
     return faults
 
 
 def _time_of(row: Row) -> datetime:
-    """When what a row says became true; of a tier nobody knows, so the erased do not return."""
-    if isinstance(row, TierRow):
-        return datetime.min.replace(tzinfo=UTC)
-    return row.earned_at if isinstance(row, BalanceRow) else row.ordered_at
+    """When what a row says became true; where nobody knows, the erased do not return."""
+    if isinstance(row, BalanceRow):
+        return row.earned_at
+    if isinstance(row, AwardRow):
+        return row.ordered_at
+    return row.since or datetime.min.replace(tzinfo=UTC)
 
 
 async def _book_balances(
@@ -231,8 +235,13 @@ _BOOK: dict[str, Callable[[AsyncConnection, Batch, Any, World], Awaitable[None]]
     "balances": _book_balances,
     "awards": _book_awards,
     "tiers": import_tiers.book,
+    "coupons": import_coupons.book,
 }
 """By kind, of whose rows each takes its own."""
+_REFUSE: dict[str, Callable[[AsyncConnection, World, Any], Awaitable[list[Fault]]]] = {
+    "tiers": import_tiers.refused,
+    "coupons": import_coupons.refused,
+}
 
 
 async def _found(conn: AsyncConnection, batch_id: int) -> Kept:

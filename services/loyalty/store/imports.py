@@ -59,6 +59,9 @@ LIST_ROWS = text("""
     SELECT row, account_id, lot_id, points, order_id, line_id, '' AS note, detail
     FROM import_row WHERE batch_id = :id AND row > :after ORDER BY row LIMIT :rows_max
 """)
+LIST_DONE = text("""
+    SELECT row FROM import_row WHERE batch_id = :id AND row = ANY(CAST(:rows AS bigint[]))
+""")
 SUM_ROWS = text("""
     SELECT count(*), coalesce(sum((detail ->> 'minor')::bigint), 0)::bigint
     FROM import_row WHERE batch_id = :id
@@ -186,6 +189,12 @@ async def add_awards(conn: AsyncConnection, awards: Sequence[Award]) -> None:
 async def list_rows(conn: AsyncConnection, batch_id: int, after: int, count: int) -> list[Brought]:
     """The next rows, without their notes."""
     return await db.fetch(conn, LIST_ROWS, Brought, id=batch_id, after=after, rows_max=count)
+
+
+async def list_done(conn: AsyncConnection, batch_id: int, rows: Collection[int]) -> set[int]:
+    """Those of these rows that the batch has brought already."""
+    found = await conn.execute(LIST_DONE, {"id": batch_id, "rows": list(rows)})
+    return set(found.scalars())
 
 
 async def sum_rows(conn: AsyncConnection, batch_id: int) -> tuple[int, int]:
