@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import booking, import_coupons, import_tiers, opening
+from services.loyalty import booking, import_coupons, import_terms, import_tiers, opening
 from services.loyalty.imports import CHUNK_ROWS, Importer
 from services.loyalty.opening import Batch, Brought, Stays
 from services.loyalty.store import imports as store
@@ -76,7 +76,11 @@ class Undoing:
             self.on_kept(each)
 
 
-_BENEFITS = {"tiers": import_tiers.take_back, "coupons": import_coupons.take_back}
+_BENEFITS = {
+    "tiers": import_tiers.take_back,
+    "coupons": import_coupons.take_back,
+    "memberships": import_terms.take_back,
+}
 
 
 async def close(importer: Importer, batch_id: int) -> None:

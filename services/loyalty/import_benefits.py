@@ -1,11 +1,13 @@
 """What members have besides points, as another system's file says it. Pure.
 
 A tier comes with its last day, and what counted towards the next one day by day. A coupon
-keeps its code and its expiry, and is worth what a version of its reward says.
+keeps its code and its expiry, and is worth what a version of its reward says. A paid
+membership comes as the term that runs, with its days and what was paid for it.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from services.loyalty import codes
 from services.loyalty.import_fields import ID_MAX, Fields
@@ -88,7 +90,38 @@ class CouponRow:
         )
 
 
-Benefit = TierRow | CouponRow
+@dataclass(frozen=True, slots=True)
+class TermRow:
+    """A term of a paid membership that is not over."""
+
+    row: int
+    customer_id: str
+    plan_id: str
+    document_id: str
+    first_day: date
+    end_day: date
+    """The first day that is not paid for."""
+    paid_minor: int
+    bought_at: datetime | None
+    zone: str
+    """In which its days begin."""
+    store: str
+
+    @property
+    def identity(self) -> str:
+        return self.document_id
+
+    @property
+    def minor(self) -> int:
+        """For the control total: what was paid, in minor units of the plan's currency."""
+        return self.paid_minor
+
+    @property
+    def since(self) -> datetime | None:
+        return self.bought_at
+
+
+Benefit = TierRow | CouponRow | TermRow
 
 
 def read_tier(taken: Fields) -> TierRow:
@@ -134,5 +167,31 @@ def read_coupon(taken: Fields) -> CouponRow:
         expires_at=taken.future("expires_at", store),
         value_minor=worth["value_minor"],
         percent=worth["percent"],
+        store=store,
+    )
+
+
+def read_term(taken: Fields) -> TermRow:
+    """A row of a file of paid memberships."""
+    customer_id, store = taken.customer(), taken.store()
+    zone = taken.terms.mapping.zone or taken.terms.stores.get(store).zone
+    starts_at = taken.moment("starts_at", store)
+    ends_at = taken.future("paid_until", store)
+    if not taken.text("paid_until"):
+        taken.wrong("paid_until", "is empty; give the last day that is paid for")
+    if ends_at and ends_at <= starts_at:
+        taken.wrong("paid_until", "is before starts_at")
+    first_day = starts_at.astimezone(ZoneInfo(zone)).date()
+    last = (ends_at or starts_at + timedelta(1)) - timedelta.resolution
+    return TermRow(
+        row=taken.row,
+        customer_id=customer_id,
+        plan_id=taken.id("plan_id"),
+        document_id=taken.id("document_id"),
+        first_day=first_day,
+        end_day=last.astimezone(ZoneInfo(zone)).date() + timedelta(1),
+        paid_minor=taken.number("paid_minor", MONEY_MAX),
+        bought_at=taken.past("bought_at", store) if taken.text("bought_at") else None,
+        zone=zone,
         store=store,
     )

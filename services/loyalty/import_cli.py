@@ -4,7 +4,7 @@
     import --list | --close BATCH | --reverse BATCH
     compare FILE [--as-of TIME]
 
-KIND is balances (the default), awards, tiers or coupons.
+KIND is balances (the default), awards, tiers, coupons or memberships.
 
 Exit codes: 0 done, or equal; 1 what must be looked at first; the reason is on stderr.
 """
@@ -36,7 +36,7 @@ Ids = Annotated[Path | None, typer.Option("--ids", help="a file that says who is
 ReportFile = Annotated[Path | None, typer.Option("--report", help="write what is listed, whole")]
 
 
-Brings = Literal["balances", "awards", "tiers", "coupons"]
+Brings = Literal["balances", "awards", "tiers", "coupons", "memberships"]
 Execute = Callable[[Run], None]
 """Gives a function its settings, and runs it."""
 

@@ -148,15 +148,19 @@ class Fields:
         return name
 
     def past(self, name: str, store: str) -> datetime:
+        found = self.moment(name, store)
+        if found > self.terms.now:
+            self.wrong(name, f"{self.text(name)} is in the future")
+            return self.terms.now
+        return found
+
+    def moment(self, name: str, store: str) -> datetime:
+        """A time, or the beginning of a day, whenever."""
         text = self.text(name)
         if not text:
             self.wrong(name, "is empty; give a date, such as 2026-12-31, or one to every row")
-            return self.terms.now
-        found = self._time(name, text, store)
-        if found is None or found <= self.terms.now:
-            return found or self.terms.now
-        self.wrong(name, f"{text} is in the future")
-        return self.terms.now
+        found = self._time(name, text, store) if text else None
+        return found or self.terms.now
 
     def future(self, name: str, store: str) -> datetime | None:
         text = self.text(name)

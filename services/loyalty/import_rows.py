@@ -10,7 +10,7 @@ from collections.abc import Mapping as Names
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.loyalty.import_benefits import MONEY_MAX, Benefit, read_coupon, read_tier
+from services.loyalty.import_benefits import MONEY_MAX, Benefit, read_coupon, read_term, read_tier
 from services.loyalty.import_columns import Kind, fields_of
 from services.loyalty.import_fields import ID_MAX, Fault, Fields, Memory, Record, Terms
 from services.loyalty.ledger import POINTS_MAX
@@ -177,12 +177,14 @@ _READERS: dict[Kind, Callable[[Fields], Row]] = {
     "awards": _award,
     "tiers": read_tier,
     "coupons": read_coupon,
+    "memberships": read_term,
 }
 _ONCE: dict[Kind, str] = {
     "balances": "give it once, or, if both are meant, tell them apart by their notes",
     "awards": "an order has each line once",
     "tiers": "a customer's day is counted once, and he has one tier without a day",
     "coupons": "a code is one customer's, once",
+    "memberships": "a document is one term, once",
 }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.loyalty import booking, import_coupons, import_tiers, opening
+from services.loyalty import booking, import_coupons, import_terms, import_tiers, opening
 from services.loyalty.granting import TooManyGrants
 from services.loyalty.import_columns import Kind
 from services.loyalty.import_fields import Fault, Terms
@@ -236,11 +236,13 @@ _BOOK: dict[str, Callable[[AsyncConnection, Batch, Any, World], Awaitable[None]]
     "awards": _book_awards,
     "tiers": import_tiers.book,
     "coupons": import_coupons.book,
+    "memberships": import_terms.book,
 }
 """By kind, of whose rows each takes its own."""
 _REFUSE: dict[str, Callable[[AsyncConnection, World, Any], Awaitable[list[Fault]]]] = {
     "tiers": import_tiers.refused,
     "coupons": import_coupons.refused,
+    "memberships": import_terms.refused,
 }
 
 

@@ -10,6 +10,7 @@ what is still there: from a lot what remains of it, from an order what is still 
 no event has touched it. What the member has spent or owes is named, and stays booked.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -100,6 +101,11 @@ class Batch:
     def deed(self, row: int, store: str) -> Deed:
         cause = ledger.cause_of(SOURCE, f"import/{self.id}/{row}", self.at)
         return Deed(IMPORT, str(self.id), row, cause, store)
+
+
+def is_import(name: str) -> bool:
+    """Whether it is the name of what a row has brought, as `Batch.name` makes it."""
+    return re.fullmatch(r"import-\d+-\d+", name) is not None
 
 
 def revision_of(batch_id: int) -> int:
