@@ -19,6 +19,7 @@ from services.loyalty import (
     giving,
     holding,
     joining,
+    opening,
     orders,
     redeeming,
     tiering,
@@ -98,6 +99,7 @@ async def _load(
     Who is no member is known only under the lock, which a joining holds, too.
     """
     states = await order_store.load(conn, {event.data.order_id for event, _ in judged})
+    judged = opening.settled(judged, states)
     owners = orders.owners_of(states, judged)
     people = await aliases.people_of(conn, {*owners.values(), *(event.key for event in joined)})
     earners = {

@@ -23,7 +23,7 @@ from services.loyalty.import_rows import AwardRow, BalanceRow, brought
 from services.loyalty.ledger import ORDER, SOURCE, Account, AccountKind, Deed, Posting
 from services.loyalty.lines import LineState
 from services.loyalty.lots import Lot
-from services.loyalty.orders import OrderState
+from services.loyalty.orders import Judged, OrderState
 from services.loyalty.wallet import Wallet
 
 IMPORT = "import"
@@ -111,6 +111,17 @@ def is_import(name: str) -> bool:
 def revision_of(batch_id: int) -> int:
     """Of the orders that the batch has brought, until an event comes."""
     return REVISION_FLOOR + batch_id
+
+
+def settled(judged: Iterable[Judged], orders: Mapping[str, OrderState]) -> list[Judged]:
+    """The verdicts, where an order that was brought from elsewhere is one that earns.
+
+    It has been decided there: a history that begins with an order still unpaid takes nothing back.
+    """
+    brought = {id_ for id_, state in orders.items() if state.import_id is not None}
+    return [
+        (event, "earns" if event.data.order_id in brought else verdict) for event, verdict in judged
+    ]
 
 
 def open_lots(batch: Batch, accounts: Mapping[str, Account], rows: Iterable[BalanceRow]) -> Opened:
