@@ -19,6 +19,7 @@ from services.loyalty import (
     giving,
     holding,
     joining,
+    opening,
     orders,
     redeeming,
     tiering,
@@ -99,6 +100,7 @@ async def _load(
     """
     judged, joined, acted = batch
     states = await order_store.load(conn, {event.data.order_id for event, _ in judged})
+    judged = opening.settled(judged, states)
     owners = orders.owners_of(states, judged)
     others_known = {*(event.key for event in joined), *(done.customer_id for done in acted)}
     people = await aliases.people_of(conn, {*owners.values(), *others_known})

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import booking, opening
+from services.loyalty import booking, import_coupons, import_terms, import_tiers, opening
 from services.loyalty.imports import CHUNK_ROWS, Importer
-from services.loyalty.opening import Batch, Brought
+from services.loyalty.opening import Batch, Brought, Stays
 from services.loyalty.store import imports as store
 from services.loyalty.store import lots as lot_store
 from services.loyalty.store import members as member_store
@@ -20,8 +20,8 @@ from services.loyalty.store.imports import Kept, Ledger
 from shared.errors import Fatal
 from shared.http import audit
 
-OnKept = Callable[[Brought, int, str], None]
-"""Told of each row whose points stay, how many, and why."""
+OnKept = Callable[[Stays], None]
+"""Told of each row that stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +60,27 @@ class Undoing:
         return kept
 
     async def _chunk(self, conn: AsyncConnection, kept: Kept, rows: Sequence[Brought]) -> None:
+        batch = Batch(kept.id, kept.at)
+        if take := _BENEFITS.get(kept.kind):
+            for each in await take(conn, batch, rows, self.importer.world):
+                self.on_kept(each)
+            return
         before = await order_store.load(conn, {row.order_id for row in rows if row.order_id})
         accounts = await member_store.lock_accounts(conn, {row.account_id for row in rows})
         lots = await lot_store.load(conn, [row.lot_id for row in rows if row.lot_id])
-        batch = Batch(kept.id, kept.at)
         back = opening.take_back(batch, accounts, lots, before, rows)
         await order_store.save(conn, before, back.orders.values())
         await order_store.drop_imported(conn, back.emptied, batch.revision)
         await booking.save(conn, back.wallet, self.importer.world.stores)
-        for row, points, why in back.kept:
-            self.on_kept(row, points, why)
+        for each in back.kept:
+            self.on_kept(each)
+
+
+_BENEFITS = {
+    "tiers": import_tiers.take_back,
+    "coupons": import_coupons.take_back,
+    "memberships": import_terms.take_back,
+}
 
 
 async def close(importer: Importer, batch_id: int) -> None:

@@ -1,8 +1,10 @@
 """`import` and `compare`: what an operator runs when a store comes from another system.
 
-    import FILE [--kind balances|awards] [--dry-run] [--skip-wrong] [--report FILE]
+    import FILE [--kind KIND] [--dry-run] [--skip-wrong] [--report FILE]
     import --list | --close BATCH | --reverse BATCH
     compare FILE [--as-of TIME]
+
+KIND is balances (the default), awards, tiers, coupons or memberships.
 
 Exit codes: 0 done, or equal; 1 what must be looked at first; the reason is on stderr.
 """
@@ -34,6 +36,7 @@ Ids = Annotated[Path | None, typer.Option("--ids", help="a file that says who is
 ReportFile = Annotated[Path | None, typer.Option("--report", help="write what is listed, whole")]
 
 
+Brings = Literal["balances", "awards", "tiers", "coupons", "memberships"]
 Execute = Callable[[Run], None]
 """Gives a function its settings, and runs it."""
 
@@ -49,9 +52,7 @@ def _register_import(app: typer.Typer, execute: Execute) -> None:
     def import_(
         file: File = None,
         *,
-        kind: Annotated[Literal["balances", "awards"], typer.Option(help="what is in it")] = (
-            "balances"
-        ),
+        kind: Annotated[Brings, typer.Option(help="what is in it")] = "balances",
         dry_run: Annotated[bool, typer.Option(help="look at the file, write nothing")] = False,
         skip_wrong: Annotated[bool, typer.Option(help="leave out what is wrong")] = False,
         mapping: MappingFile = None,
@@ -64,7 +65,7 @@ def _register_import(app: typer.Typer, execute: Execute) -> None:
         close: Annotated[int, typer.Option(help="a batch that shall stay")] = 0,
         reverse: Annotated[int, typer.Option(help="a batch to take back")] = 0,
     ) -> None:
-        """Bring balances or awards from another system; or list, close, take back a batch."""
+        """Bring what another system knows; or list, close, take back a batch."""
         desk = Desk(report)
         if list_:
             execute(desk.list)

@@ -33,7 +33,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from services.loyalty.conditions import Part
 from shared.errors import Fatal
 
-Kind = Literal["balances", "awards", "compare"]
+Kind = Literal["balances", "awards", "tiers", "coupons", "memberships", "compare"]
 """`compare`: what the other system says that its customers hold."""
 
 REQUIRED: dict[Kind, tuple[str, ...]] = {
@@ -47,11 +47,21 @@ REQUIRED: dict[Kind, tuple[str, ...]] = {
         "quantity",
         "ordered_at",
     ),
+    "tiers": ("customer_id",),
+    "coupons": ("customer_id", "reward_id", "code"),
+    "memberships": (
+        *("customer_id", "plan_id", "document_id", "starts_at", "paid_until", "paid_minor"),
+    ),
     "compare": ("customer_id", "points"),
 }
 OPTIONAL: dict[Kind, tuple[str, ...]] = {
     "balances": ("expires_at", "store", "note", "order_id"),
     "awards": ("points_back", "status", "store"),
+    "tiers": (
+        *("tier", "valid_until", "counted_on", "spend_minor", "orders", "counted_points", "store"),
+    ),
+    "coupons": ("issued_at", "expires_at", "value_minor", "percent", "store"),
+    "memberships": ("bought_at", "store"),
     "compare": (),
 }
 

@@ -22,7 +22,7 @@ from services.loyalty.import_back import Undoing
 from services.loyalty.import_fields import Fault
 from services.loyalty.import_files import Source
 from services.loyalty.imports import Importer, Report, Step
-from services.loyalty.opening import Brought
+from services.loyalty.opening import Stays
 from services.loyalty.store import imports as store
 from services.loyalty.store.imports import Kept
 from services.loyalty.store.journals import Since
@@ -33,6 +33,8 @@ from shared.settings import Settings
 
 SHOWN_MAX = 20
 BATCHES_SHOWN = 50
+OF_POINTS = {"balances", "awards"}
+"""The kinds of files whose control total is points; of others it is money."""
 NUMBER_MAX = (1 << 63) - 1
 
 console = Console(stderr=True, highlight=False)
@@ -95,9 +97,8 @@ class Desk:
                 await replace(importer, step=step).bring(source, batch)
             done = await importer.tie(batch.id)
             say(
-                f"batch {done.id} is open: the ledger has {done.points:,} points in {done.rows:,}"
-                f" rows of {done.customers:,} customers, as the file. Close it (--close {done.id})"
-                f" or take it back (--reverse {done.id})"
+                f"batch {done.id} is open: {_tied(done)} of {done.customers:,} customers, as the"
+                f" file. Close it (--close {done.id}) or take it back (--reverse {done.id})"
             )
 
     async def _look(
@@ -115,10 +116,12 @@ class Desk:
         finally:
             listing.close()
         control = report.control
+        money = source.kind not in OF_POINTS
+        sums = f"{control.minor:,} minor units" if money else f"{control.points:,} points"
+        empty = "" if money else f" {control.empty:,} rows without points,"
         say(
-            f"{source.path.name}: {control.rows:,} rows, {control.points:,} points,"
-            f" {control.customers:,} customers; {control.empty:,} rows without points,"
-            f" {report.wrong:,} wrong"
+            f"{source.path.name}: {control.rows:,} rows, {sums}, {control.customers:,} customers;"
+            f"{empty} {report.wrong:,} wrong"
         )
         return report
 
@@ -138,8 +141,10 @@ class Desk:
     async def reverse(self, settings: Settings, batch_id: int) -> None:
         listing = Listing(self.report, ("row", "points", "why"))
 
-        def stays(row: Brought, points: int, why: str) -> None:
-            listing.add(f"row {row.row}: {points} points stay: {why}", row.row, points, why)
+        def stays(each: Stays) -> None:
+            row, points, why = each.row.row, each.points, each.why
+            what = f"{points} points stay" if points else "stays"
+            listing.add(f"row {row}: {what}: {why}", row, points, why)
 
         async with _importer(settings) as importer:
             try:
@@ -150,7 +155,9 @@ class Desk:
                 listing.close()
         left = ledger.opened - ledger.taken_back
         say(f"batch {batch_id} is reversed: {ledger.taken_back:,} points went back")
-        if left or listing.count:
+        if listing.count and not left:
+            say(f"{listing.count:,} rows stay as they are; what they brought is not taken back")
+        elif left:
             say(
                 f"{left:,} points of {listing.count:,} rows stay with their members. Whoever brings"
                 " the file again gives them twice: take them from it, or adjust them"
@@ -208,6 +215,12 @@ def _say_totals(totals: Totals) -> None:
         f"points         {totals.theirs:>12,} theirs, {totals.ours:,} ours"
         f" ({totals.ours - totals.theirs:+,})"
     )
+
+
+def _tied(done: Kept) -> str:
+    if done.kind in OF_POINTS:
+        return f"the ledger has {done.points:,} points in {done.rows:,} rows"
+    return f"here are {done.minor:,} minor units in {done.rows:,} rows"
 
 
 async def _batch_of(importer: Importer, source: Source) -> Kept | None:

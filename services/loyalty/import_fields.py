@@ -131,6 +131,15 @@ class Fields:
             self.wrong(name, f"{value} is not from {least} to {maximum}")
         return number
 
+    def number_or_zero(self, name: str, maximum: int) -> int:
+        """An empty field is nothing."""
+        return self.number(name, maximum) if self.text(name) else 0
+
+    def past_day(self, name: str, store: str) -> date:
+        """A day as the file has it, whatever the hour."""
+        moment = self.past(name, store)
+        return moment.astimezone(self.terms.mapping.tz or self.terms.stores.get(store).tz).date()
+
     def store(self) -> str:
         name = self.text("store") or next(iter(self.terms.stores.by_id))
         if name not in self.terms.stores.by_id:
@@ -139,21 +148,25 @@ class Fields:
         return name
 
     def past(self, name: str, store: str) -> datetime:
+        found = self.moment(name, store)
+        if found > self.terms.now:
+            self.wrong(name, f"{self.text(name)} is in the future")
+            return self.terms.now
+        return found
+
+    def moment(self, name: str, store: str) -> datetime:
+        """A time, or the beginning of a day, whenever."""
         text = self.text(name)
         if not text:
             self.wrong(name, "is empty; give a date, such as 2026-12-31, or one to every row")
-            return self.terms.now
-        found = self._time(name, text, store)
-        if found is None or found <= self.terms.now:
-            return found or self.terms.now
-        self.wrong(name, f"{text} is in the future")
-        return self.terms.now
+        found = self._time(name, text, store) if text else None
+        return found or self.terms.now
 
     def future(self, name: str, store: str) -> datetime | None:
         text = self.text(name)
         found = self._time(name, text, store, end=True) if text else None
         if found and found <= self.terms.now:
-            self.wrong(name, f"{text} is over; points that have expired stay where they were")
+            self.wrong(name, f"{text} is over; what has expired stays where it was, leave it out")
         return found
 
     def _time(self, name: str, text: str, store: str, *, end: bool = False) -> datetime | None:

@@ -10,11 +10,11 @@ from collections.abc import Mapping as Names
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.loyalty.import_benefits import MONEY_MAX, Benefit, read_coupon, read_term, read_tier
 from services.loyalty.import_columns import Kind, fields_of
 from services.loyalty.import_fields import ID_MAX, Fault, Fields, Memory, Record, Terms
 from services.loyalty.ledger import POINTS_MAX
 
-MONEY_MAX = 10**15
 QUANTITY_MAX = 1_000_000
 TEXT_MAX = 500
 
@@ -66,7 +66,7 @@ class AwardRow:
         return f"{self.order_id}\x1f{self.line_id}"
 
 
-Row = BalanceRow | AwardRow
+Row = BalanceRow | AwardRow | Benefit
 
 
 @dataclass(slots=True)
@@ -75,6 +75,8 @@ class Control:
 
     rows: int = 0
     points: int = 0
+    minor: int = 0
+    """Money, in minor units of the base currency, of what is not points."""
     customers: int = 0
     empty: int = 0
 
@@ -82,6 +84,7 @@ class Control:
         first, _ = memory.first(f"customer\x1f{row.customer_id}", row.row)
         self.rows += 1
         self.points += brought(row)
+        self.minor += minor_of(row)
         self.customers += first == row.row
 
 
@@ -89,7 +92,14 @@ def brought(row: Row) -> int:
     """The points that enter the books with a row."""
     if isinstance(row, BalanceRow):
         return row.points
-    return row.points - row.points_back if row.pending else 0
+    if isinstance(row, AwardRow):
+        return row.points - row.points_back if row.pending else 0
+    return 0
+
+
+def minor_of(row: Row) -> int:
+    """What a row adds to the control total of money."""
+    return 0 if isinstance(row, BalanceRow | AwardRow) else row.minor
 
 
 def read(
@@ -113,12 +123,7 @@ def _recall(row: Row, taken: "Fields", memory: Memory) -> None:
     """What rows must be to each other: none twice, an order's all of one customer and store."""
     first, _ = memory.first(f"row\x1f{row.identity}", row.row)
     if first != row.row:
-        advice = (
-            "give it once, or, if both are meant, tell them apart by their notes"
-            if isinstance(row, BalanceRow)
-            else "an order has each line once"
-        )
-        taken.wrong("row", f"says the same as row {first}; {advice}")
+        taken.wrong("row", f"says the same as row {first}; {_ONCE[taken.terms.kind]}")
     elif isinstance(row, AwardRow):
         whose = f"{row.customer_id}\x1f{row.store}\x1f{row.ordered_at.isoformat()}"
         first, before = memory.first(f"order\x1f{row.order_id}", row.row, whose)
@@ -167,7 +172,20 @@ def _award(taken: Fields) -> AwardRow:
     )
 
 
-_READERS: dict[Kind, Callable[[Fields], Row]] = {"balances": _balance, "awards": _award}
+_READERS: dict[Kind, Callable[[Fields], Row]] = {
+    "balances": _balance,
+    "awards": _award,
+    "tiers": read_tier,
+    "coupons": read_coupon,
+    "memberships": read_term,
+}
+_ONCE: dict[Kind, str] = {
+    "balances": "give it once, or, if both are meant, tell them apart by their notes",
+    "awards": "an order has each line once",
+    "tiers": "a customer's day is counted once, and he has one tier without a day",
+    "coupons": "a code is one customer's, once",
+    "memberships": "a document is one term, once",
+}
 
 
 def named(record: Record, places: Names[str, str], kind: Kind) -> Record:

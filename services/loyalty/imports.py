@@ -6,14 +6,17 @@ unless the caller says to leave those out. At the end the ledger itself is summe
 against the file's control totals. Until it is closed, a batch can be taken back.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.loyalty import booking, opening
+from services.loyalty import booking, import_coupons, import_terms, import_tiers, opening
+from services.loyalty.granting import TooManyGrants
+from services.loyalty.import_columns import Kind
 from services.loyalty.import_fields import Fault, Terms
 from services.loyalty.import_files import Source
 from services.loyalty.import_rows import AwardRow, BalanceRow, Control, Row, read
@@ -25,7 +28,6 @@ from services.loyalty.store.imports import Kept
 from services.loyalty.store.scratch import Scratch
 from shared.errors import Fatal, Reject
 from shared.http import audit
-from shared.stores import Stores
 from shared.world import World
 
 CHUNK_ROWS = 1_000  # some 100 ms of work: what a kill -9 loses, and how long a member is locked
@@ -62,7 +64,7 @@ class Importer:
             for chunk in self._chunks(source, at, scratch, report.control):
                 rows, faults = _parted(chunk)
                 async with self.engine.connect() as conn:
-                    faults += await _refused(conn, self.world, rows, batch_id)
+                    faults += await _refused(conn, self.world, source.kind, rows, batch_id)
                 bad = {fault.row for fault in faults}
                 for fault in sorted(faults, key=lambda each: each.row):
                     on_fault(fault)
@@ -85,6 +87,7 @@ class Importer:
             "terms": source.terms(),
             "rows": control.rows,
             "points": control.points,
+            "minor": control.minor,
             "customers": control.customers,
             "rows_left_out": report.wrong,
             "at": at,
@@ -115,26 +118,30 @@ class Importer:
         batch = Batch(kept.id, kept.at)
         try:
             async with self.engine.begin() as conn:
-                bad = {f.row for f in await _refused(conn, self.world, rows, kept.id)}
+                faults = await _refused(conn, self.world, source.kind, rows, kept.id)
+                bad = {fault.row for fault in faults}
                 good = [row for row in rows if row.row not in bad]
                 # Before the members' locks: only a rival run waits for it, and holds none of them.
                 await store.advance(conn, kept.id, done, rows[-1].row)
-                await _BOOK[source.kind](conn, batch, good, self.world.stores)
+                await _BOOK[source.kind](conn, batch, good, self.world)
         except store.Moved:
             raise Fatal(f"batch {kept.id}: another run is at work on it; let it finish") from None
-        except Reject as error:
+        except (Reject, TooManyGrants) as error:
             raise Fatal(f"rows {rows[0].row} to {rows[-1].row}: {error}") from None
 
     async def tie(self, batch_id: int) -> Kept:
         """Hold the ledger against the control totals; Fatal if they differ."""
         async with self.engine.begin() as conn:
             kept = await _found(conn, batch_id)
-            rows = await store.count_rows(conn, batch_id)
+            rows, minor = await store.sum_rows(conn, batch_id)
             ledger = await store.sum_ledger(conn, batch_id)
-            if (rows, ledger.opened) != (kept.rows, kept.points):
+            if (rows, ledger.opened, minor) != (kept.rows, kept.points, kept.minor):
+                what, theirs, ours = "points", kept.points, ledger.opened
+                if theirs == ours:
+                    what, theirs, ours = "minor units", kept.minor, minor
                 raise Fatal(
-                    f"batch {batch_id}: the file has {kept.rows:,} rows and {kept.points:,} points,"
-                    f" the ledger {rows:,} and {ledger.opened:,}. The file or what it names has"
+                    f"batch {batch_id}: the file has {kept.rows:,} rows and {theirs:,} {what},"
+                    f" the ledger {rows:,} and {ours:,}. The file or what it names has"
                     f" changed meanwhile: take it back (import --reverse {batch_id}), begin again"
                 )
             await store.settle(conn, batch_id, "open", ["importing"])
@@ -168,9 +175,9 @@ def _parted(chunk: Iterable[Row | Fault]) -> tuple[list[Row], list[Fault]]:
 
 
 async def _refused(
-    conn: AsyncConnection, world: World, rows: Sequence[Row], batch_id: int
+    conn: AsyncConnection, world: World, kind: Kind, rows: Sequence[Row], batch_id: int
 ) -> list[Fault]:
-    """What only the database knows: who was erased, which orders are here already."""
+    """What only the database knows: who was erased, what is here already, or is not."""
     erased = await world.tombstones.find(conn, {row.customer_id for row in rows})
     faults = [
         Fault(row.row, "customer_id", f"was erased here on {until:%Y-%m-%d}; leave the row out")
@@ -184,41 +191,59 @@ async def _refused(
         if state and state.revision != opening.revision_of(batch_id):
             what = "is known here already, with what it earned; leave the row out"
             faults.append(Fault(row.row, "order_id", what))
+    if refuse := _REFUSE.get(kind):
+        done = await store.list_done(conn, batch_id, [row.row for row in rows])
+        faults += await refuse(conn, world, [row for row in rows if row.row not in done])
     return faults
 
 
 def _time_of(row: Row) -> datetime:
-    return row.earned_at if isinstance(row, BalanceRow) else row.ordered_at
+    """When what a row says became true; where nobody knows, the erased do not return."""
+    if isinstance(row, BalanceRow):
+        return row.earned_at
+    if isinstance(row, AwardRow):
+        return row.ordered_at
+    return row.since or datetime.min.replace(tzinfo=UTC)
 
 
 async def _book_balances(
-    conn: AsyncConnection, batch: Batch, rows: Sequence[Row], stores: Stores
+    conn: AsyncConnection, batch: Batch, rows: Sequence[BalanceRow], world: World
 ) -> None:
-    own = [row for row in rows if isinstance(row, BalanceRow)]
-    customer_ids = {row.customer_id for row in own}
+    customer_ids = {row.customer_id for row in rows}
     await member_store.add_missing(conn, customer_ids)
     accounts = await member_store.lock(conn, customer_ids)
-    opened = opening.open_lots(batch, accounts, own)
-    await booking.save(conn, opened.wallet, stores)
+    opened = opening.open_lots(batch, accounts, rows)
+    await booking.save(conn, opened.wallet, world.stores)
     await store.add_rows(conn, batch.id, opened.rows)
 
 
 async def _book_awards(
-    conn: AsyncConnection, batch: Batch, rows: Sequence[Row], stores: Stores
+    conn: AsyncConnection, batch: Batch, rows: Sequence[AwardRow], world: World
 ) -> None:
-    own = [row for row in rows if isinstance(row, AwardRow)]
-    customer_ids = {row.customer_id for row in own}
-    before = await order_store.load(conn, {row.order_id for row in own})
+    customer_ids = {row.customer_id for row in rows}
+    before = await order_store.load(conn, {row.order_id for row in rows})
     await member_store.add_missing(conn, customer_ids)
     accounts = await member_store.lock(conn, customer_ids)
-    opened = opening.open_awards(batch, accounts, before, own)
+    opened = opening.open_awards(batch, accounts, before, rows)
     await order_store.save(conn, before, opened.orders.values())
-    await booking.save(conn, opened.wallet, stores)
+    await booking.save(conn, opened.wallet, world.stores)
     await store.add_awards(conn, opened.awards)
     await store.add_rows(conn, batch.id, opened.rows)
 
 
-_BOOK = {"balances": _book_balances, "awards": _book_awards}
+_BOOK: dict[str, Callable[[AsyncConnection, Batch, Any, World], Awaitable[None]]] = {
+    "balances": _book_balances,
+    "awards": _book_awards,
+    "tiers": import_tiers.book,
+    "coupons": import_coupons.book,
+    "memberships": import_terms.book,
+}
+"""By kind, of whose rows each takes its own."""
+_REFUSE: dict[str, Callable[[AsyncConnection, World, Any], Awaitable[list[Fault]]]] = {
+    "tiers": import_tiers.refused,
+    "coupons": import_coupons.refused,
+    "memberships": import_terms.refused,
+}
 
 
 async def _found(conn: AsyncConnection, batch_id: int) -> Kept:

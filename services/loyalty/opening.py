@@ -10,9 +10,11 @@ what is still there: from a lot what remains of it, from an order what is still 
 no event has touched it. What the member has spent or owes is named, and stays booked.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from services.loyalty import ledger, lots
@@ -21,7 +23,7 @@ from services.loyalty.import_rows import AwardRow, BalanceRow, brought
 from services.loyalty.ledger import ORDER, SOURCE, Account, AccountKind, Deed, Posting
 from services.loyalty.lines import LineState
 from services.loyalty.lots import Lot
-from services.loyalty.orders import OrderState
+from services.loyalty.orders import Judged, OrderState
 from services.loyalty.wallet import Wallet
 
 IMPORT = "import"
@@ -44,6 +46,17 @@ class Brought:
     order_id: str = ""
     line_id: str = ""
     note: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    """Of what is no points: what a reversal has to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stays:
+    """A row that could not be taken back, or not whole, and why."""
+
+    row: Brought
+    why: str
+    points: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +94,18 @@ class Batch:
     def revision(self) -> int:
         return revision_of(self.id)
 
+    def name(self, row: int) -> str:
+        """Of what a row has brought, for ever; it can stand in a path."""
+        return f"import-{self.id}-{row}"
+
     def deed(self, row: int, store: str) -> Deed:
         cause = ledger.cause_of(SOURCE, f"import/{self.id}/{row}", self.at)
         return Deed(IMPORT, str(self.id), row, cause, store)
+
+
+def is_import(name: str) -> bool:
+    """Whether it is the name of what a row has brought, as `Batch.name` makes it."""
+    return re.fullmatch(r"import-\d+-\d+", name) is not None
 
 
 def revision_of(batch_id: int) -> int:
@@ -94,6 +116,17 @@ def revision_of(batch_id: int) -> int:
 def rule_id_of(batch_id: int) -> str:
     """Stands where the id of a rule does, for what the batch's rows say."""
     return f"import/{batch_id}"
+
+
+def settled(judged: Iterable[Judged], orders: Mapping[str, OrderState]) -> list[Judged]:
+    """The verdicts, where an order that was brought from elsewhere is one that earns.
+
+    It has been decided there: a history that begins with an order still unpaid takes nothing back.
+    """
+    brought = {id_ for id_, state in orders.items() if state.import_id is not None}
+    return [
+        (event, "earns" if event.data.order_id in brought else verdict) for event, verdict in judged
+    ]
 
 
 def open_lots(batch: Batch, accounts: Mapping[str, Account], rows: Iterable[BalanceRow]) -> Opened:
@@ -189,8 +222,8 @@ class Closed:
     """What a chunk of rows comes to when it is taken back; `kept` is what could not be."""
 
     wallet: Wallet
-    kept: list[tuple[Brought, int, str]] = field(default_factory=list)
-    """Rows with points that stay, and why."""
+    kept: list[Stays] = field(default_factory=list)
+    """Rows with points that stay."""
     orders: dict[str, OrderState] = field(default_factory=dict)
     """Those that still have lines."""
     emptied: set[str] = field(default_factory=set)
@@ -227,14 +260,14 @@ def _empty_lot(batch: Batch, row: Brought, out: Closed) -> None:
     gone["taken back"] = lot.taken_back
     if row.points > left:
         why = ", ".join(f"{points} {share}" for share, points in gone.items() if points)
-        out.kept.append((row, row.points - left, why))
+        out.kept.append(Stays(row, why, row.points - left))
 
 
 def _drop_line(batch: Batch, row: Brought, orders: Mapping[str, OrderState], out: Closed) -> None:
     state = out.orders.get(row.order_id) or orders.get(row.order_id)
     if state is None or state.revision != batch.revision or state.customer_id is None:
         what = "customer was erased" if state and not state.customer_id else "order has had events"
-        out.kept.append((row, row.points, f"its {what}"))
+        out.kept.append(Stays(row, f"its {what}", row.points))
         return
     if row.points:
         posting = Posting(row.line_id, AccountKind.PENDING, AccountKind.OPENING, row.points)

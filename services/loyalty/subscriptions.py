@@ -99,12 +99,12 @@ class Term:
 
     @property
     def first_day(self) -> date:
-        return _months_after(self.anchor, self.months_before)
+        return self.starts_at.astimezone(ZoneInfo(self.zone)).date()
 
     @property
     def end_day(self) -> date:
         """The first day that is no longer paid for."""
-        return _months_after(self.anchor, self.months_before + self.months)
+        return self.ends_at.astimezone(ZoneInfo(self.zone)).date()
 
     @property
     def holds_until(self) -> datetime:
@@ -178,6 +178,35 @@ def buy(terms: Iterable[Term], plan: Version[MembershipPlan], purchase: Purchase
         bought_at=purchase.at,
         starts_at=last.ends_at if last else purchase.at,
         ends_at=_midnight(_months_after(anchor, before + months), zone),
+    )
+
+
+def bring(
+    plan: Version[MembershipPlan], purchase: Purchase, first_day: date, end_day: date
+) -> Term:
+    """A term that was bought elsewhere: it runs from the first day until before the end day.
+
+    Its days may be other than the plan's months; the next term then counts from its end.
+    """
+    months, zone = MONTHS[plan.body.period], purchase.zone
+    whole = _months_after(first_day, months) == end_day
+    price_minor = plan.body.price_minor
+    return Term(
+        document_id=purchase.document_id,
+        plan_id=plan.id,
+        plan_version=plan.version,
+        tier=plan.body.tier,
+        benefits=dict(plan.body.benefits),
+        grace_days=plan.body.grace_days,
+        paid_minor=price_minor if purchase.paid_minor is None else purchase.paid_minor,
+        currency=plan.body.currency,
+        zone=zone,
+        anchor=first_day if whole else end_day,
+        months_before=0 if whole else -months,
+        months=months,
+        bought_at=purchase.at,
+        starts_at=_midnight(first_day, zone),
+        ends_at=_midnight(end_day, zone),
     )
 
 

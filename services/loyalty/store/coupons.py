@@ -68,6 +68,17 @@ LOCK = text("""
     ORDER BY id
     FOR UPDATE
 """)
+LOCK_BY_ID = text("""
+    SELECT id, customer_id, reward_id, reward_version, issued_at, expires_at, state, code, digest,
+        points, parts, order_id, reserved_until, step
+    FROM coupon WHERE id = ANY(CAST(:ids AS uuid[]))
+    ORDER BY id
+    FOR UPDATE
+""")
+RELEASE = text("""
+    UPDATE coupon SET code = NULL, digest = NULL
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND state = 'void'
+""")
 LIST_OF_PERSON = text("""
     SELECT own.*
     FROM unnest(CAST(:customer_ids AS text[])) AS wanted (customer_id)
@@ -139,6 +150,17 @@ async def lock(
     """The coupons with these codes, and those that these orders hold or have used; locked."""
     wanted, orders = sorted(set(digests)), sorted(set(order_ids))
     return await db.fetch(conn, LOCK, _coupon, digests=wanted, order_ids=orders)
+
+
+async def lock_by_id(conn: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, Coupon]:
+    """The coupons, locked in the order of their ids."""
+    found = await db.fetch(conn, LOCK_BY_ID, _coupon, ids=sorted(set(ids)))
+    return {one.id: one for one in found}
+
+
+async def release(conn: AsyncConnection, ids: Iterable[UUID]) -> None:
+    """Forget the codes of these void coupons, so that they can be brought once more."""
+    await conn.execute(RELEASE, {"ids": sorted(ids)})
 
 
 async def list_of_person(

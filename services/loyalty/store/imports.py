@@ -20,13 +20,14 @@ SUM_TIMEOUT_S = 300  # a million postings are read in seconds, on a busy machine
 
 ADD_BATCH = text("""
     INSERT INTO import_batch
-        (kind, file, digest, terms, state, rows, points, customers, rows_left_out, at, created_by)
-    VALUES (:kind, :file, :digest, :terms, 'importing', :rows, :points, :customers,
+        (kind, file, digest, terms, state, rows, points, minor, customers, rows_left_out, at,
+            created_by)
+    VALUES (:kind, :file, :digest, :terms, 'importing', :rows, :points, :minor, :customers,
         :rows_left_out, :at, :created_by)
     RETURNING id
 """)
 _BATCH = """
-    id, kind, file, digest, terms, state, rows, points, customers, rows_left_out, row_done,
+    id, kind, file, digest, terms, state, rows, points, minor, customers, rows_left_out, row_done,
     row_back, at, created_by
 """
 GET_BATCH = text(f"SELECT {_BATCH} FROM import_batch WHERE id = :id")  # noqa: S608 -- constant
@@ -49,16 +50,22 @@ SETTLE = text("""
     UPDATE import_batch SET state = :state, settled_at = now()
     WHERE id = :id AND state = ANY(CAST(:from_states AS text[]))
 """)
-ROW = ("batch_id", "row", "account_id", "lot_id", "points", "order_id", "line_id", "note")
+ROW = ("batch_id", "row", "account_id", "lot_id", "points", "order_id", "line_id", "note", "detail")
 AWARD_SNAPSHOT = (
     *("order_id", "revision", "line_id", "rule_id", "rule_version"),
     *("basis_minor", "points", "inputs"),
 )
 LIST_ROWS = text("""
-    SELECT row, account_id, lot_id, points, order_id, line_id
+    SELECT row, account_id, lot_id, points, order_id, line_id, '' AS note, detail
     FROM import_row WHERE batch_id = :id AND row > :after ORDER BY row LIMIT :rows_max
 """)
-COUNT_ROWS = text("SELECT count(*) FROM import_row WHERE batch_id = :id")
+LIST_DONE = text("""
+    SELECT row FROM import_row WHERE batch_id = :id AND row = ANY(CAST(:rows AS bigint[]))
+""")
+SUM_ROWS = text("""
+    SELECT count(*), coalesce(sum((detail ->> 'minor')::bigint), 0)::bigint
+    FROM import_row WHERE batch_id = :id
+""")
 # By the ledger alone: what the batch's own journals moved out of OPENING, and back into it.
 SUM_LEDGER = text("""
     SELECT coalesce(sum(posting.points) FILTER (WHERE posting.debit = 16), 0)::bigint,
@@ -87,6 +94,7 @@ class Kept:
     state: State
     rows: int
     points: int
+    minor: int
     customers: int
     rows_left_out: int
     row_done: int
@@ -157,7 +165,10 @@ async def settle(
 
 async def add_rows(conn: AsyncConnection, batch_id: int, rows: Sequence[Brought]) -> None:
     told = (
-        (batch_id, r.row, r.account_id, r.lot_id, r.points, r.order_id, r.line_id, r.note)
+        (
+            *(batch_id, r.row, r.account_id, r.lot_id, r.points, r.order_id, r.line_id, r.note),
+            to_json(r.detail).decode(),
+        )
         for r in rows
     )
     await db.copy_rows(conn, "import_row", ROW, told)
@@ -180,9 +191,17 @@ async def list_rows(conn: AsyncConnection, batch_id: int, after: int, count: int
     return await db.fetch(conn, LIST_ROWS, Brought, id=batch_id, after=after, rows_max=count)
 
 
-async def count_rows(conn: AsyncConnection, batch_id: int) -> int:
+async def list_done(conn: AsyncConnection, batch_id: int, rows: Collection[int]) -> set[int]:
+    """Those of these rows that the batch has brought already."""
+    found = await conn.execute(LIST_DONE, {"id": batch_id, "rows": list(rows)})
+    return set(found.scalars())
+
+
+async def sum_rows(conn: AsyncConnection, batch_id: int) -> tuple[int, int]:
+    """How many rows were brought, and the money of what is not points, in minor units."""
     await conn.exec_driver_sql(longer(SUM_TIMEOUT_S))
-    return int((await conn.execute(COUNT_ROWS, {"id": batch_id})).scalar_one())
+    rows, minor = (await conn.execute(SUM_ROWS, {"id": batch_id})).one()
+    return rows, minor
 
 
 async def sum_ledger(conn: AsyncConnection, batch_id: int) -> Ledger:

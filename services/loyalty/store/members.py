@@ -53,6 +53,10 @@ LOCK_BY_ACCOUNT = text("""
     ORDER BY m.customer_id NULLS LAST, b.account_id
     FOR UPDATE OF b
 """)
+LIST_OWNERS = text("""
+    SELECT account_id, customer_id FROM member
+    WHERE account_id = ANY(CAST(:account_ids AS uuid[]))
+""")
 SAVE_BALANCES = text("""
     UPDATE balance
     SET pending = new.pending, active = new.active, reserved = new.reserved, owed = new.owed,
@@ -90,6 +94,12 @@ async def lock_accounts(conn: AsyncConnection, account_ids: Iterable[UUID]) -> l
     """The same by account: for jobs. The customer's id is empty where he was erased."""
     wanted = sorted(set(account_ids))
     return await db.fetch(conn, LOCK_BY_ACCOUNT, Account, account_ids=wanted)
+
+
+async def list_owners(conn: AsyncConnection, account_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """Whose accounts these are, not locked; those of the erased are left out."""
+    rows = await conn.execute(LIST_OWNERS, {"account_ids": sorted(set(account_ids))})
+    return dict(map(tuple, rows))
 
 
 async def save(conn: AsyncConnection, accounts: Collection[Account]) -> None:

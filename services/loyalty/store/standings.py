@@ -105,7 +105,10 @@ DOUBT = text("""
     UPDATE standing SET earned_tier = NULL WHERE account_id = ANY(CAST(:account_ids AS uuid[]))
 """)
 SAVE_GRANTS = text("""
-    INSERT INTO standing (account_id, grants) VALUES (:account_id, CAST(:grants AS jsonb))
+    INSERT INTO standing (account_id, grants)
+    SELECT account_id, CAST(grants AS jsonb) FROM unnest(
+        CAST(:account_ids AS uuid[]), CAST(:grants AS text[])
+    ) AS new (account_id, grants)
     ON CONFLICT (account_id) DO UPDATE SET grants = excluded.grants
 """)
 SET_JOINED = text("""
@@ -234,10 +237,11 @@ async def doubt(conn: AsyncConnection, account_ids: Collection[UUID]) -> None:
     await conn.execute(DOUBT, {"account_ids": sorted(account_ids)})
 
 
-async def save_grants(conn: AsyncConnection, account_id: UUID, grants: Collection[Grant]) -> None:
-    """The tiers that the account has from elsewhere; it is locked."""
-    document = GRANTS.dump_json(tuple(grants)).decode()
-    await conn.execute(SAVE_GRANTS, {"account_id": account_id, "grants": document})
+async def save_grants(conn: AsyncConnection, grants: Mapping[UUID, Collection[Grant]]) -> None:
+    """The tiers that these accounts have from elsewhere; they are locked."""
+    if grants:
+        documents = [GRANTS.dump_json(tuple(each)).decode() for each in grants.values()]
+        await conn.execute(SAVE_GRANTS, {"account_ids": list(grants), "grants": documents})
 
 
 async def set_joined(conn: AsyncConnection, days: Mapping[UUID, date]) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.loyalty.subscriptions import Refund, Term
+from shared import db
 
 _TERM = """
     t.document_id, t.plan_id, t.plan_version, t.tier, t.benefits, t.grace_days, t.paid_minor,
@@ -32,6 +33,18 @@ FIND = text(f"""
     LEFT JOIN term_refund AS r ON r.term_document_id = t.document_id
     WHERE t.document_id = :document_id
 """)  # noqa: S608  as above
+# With the document that has refunded each.
+LIST_KNOWN = text("""
+    SELECT t.document_id, coalesce(r.document_id, '')
+    FROM paid_term AS t LEFT JOIN term_refund AS r ON r.term_document_id = t.document_id
+    WHERE t.document_id = ANY(CAST(:document_ids AS text[]))
+""")
+TERM = (
+    *("document_id", "account_id", "plan_id", "plan_version", "tier", "benefits", "grace_days"),
+    *("paid_minor", "currency", "zone", "anchor", "months_before", "months", "bought_at"),
+    *("starts_at", "ends_at"),
+)
+REFUND = ("document_id", "term_document_id", "refunded_at", "days_unused", "days", "amount_minor")
 FIND_REFUND = text("""
     SELECT term_document_id FROM term_refund WHERE document_id = :document_id
 """)
@@ -73,6 +86,12 @@ async def find(conn: AsyncConnection, document_id: str) -> tuple[str | None, Ter
     return (row[0], _term(row)) if row else None
 
 
+async def list_known(conn: AsyncConnection, document_ids: Collection[str]) -> dict[str, str]:
+    """The terms of these documents that are here, each with its refund's document, or empty."""
+    rows = await conn.execute(LIST_KNOWN, {"document_ids": sorted(document_ids)})
+    return dict(map(tuple, rows))
+
+
 async def find_refund(conn: AsyncConnection, document_id: str) -> str | None:
     """The document of the term that this document refunded."""
     found: str | None = (
@@ -83,39 +102,41 @@ async def find_refund(conn: AsyncConnection, document_id: str) -> str | None:
 
 async def add(conn: AsyncConnection, account_id: UUID, term: Term) -> bool:
     """Whether the document was new."""
-    bound = {
-        "document_id": term.document_id,
-        "account_id": account_id,
-        "plan_id": term.plan_id,
-        "plan_version": term.plan_version,
-        "tier": term.tier,
-        "benefits": to_json(term.benefits).decode(),
-        "grace_days": term.grace_days,
-        "paid_minor": term.paid_minor,
-        "currency": term.currency,
-        "zone": term.zone,
-        "anchor": term.anchor,
-        "months_before": term.months_before,
-        "months": term.months,
-        "bought_at": term.bought_at,
-        "starts_at": term.starts_at,
-        "ends_at": term.ends_at,
-    }
+    bound = dict(zip(TERM, _term_row(account_id, term), strict=True))
     return bool((await conn.execute(ADD, bound)).rowcount)
 
 
 async def add_refund(conn: AsyncConnection, term: Term) -> bool:
     """Whether the refund's document was new, and the term not refunded before."""
-    assert term.refund, "there is a refund to add"
-    bound = {
-        "document_id": term.refund.document_id,
-        "term_document_id": term.document_id,
-        "refunded_at": term.refund.at,
-        "days_unused": term.refund.days_unused,
-        "days": term.refund.days,
-        "amount_minor": term.refund.amount_minor,
-    }
+    bound = dict(zip(REFUND, _refund_row(term), strict=True))
     return bool((await conn.execute(ADD_REFUND, bound)).rowcount)
+
+
+async def add_many(conn: AsyncConnection, terms: Collection[tuple[UUID, Term]]) -> None:
+    """Terms whose documents are new, each with its account."""
+    await db.copy_rows(conn, "paid_term", TERM, (_term_row(*each) for each in terms))
+
+
+async def add_refunds(conn: AsyncConnection, terms: Collection[Term]) -> None:
+    """The refunds of terms that had none; their documents are new."""
+    await db.copy_rows(conn, "term_refund", REFUND, map(_refund_row, terms))
+
+
+def _term_row(account_id: UUID, term: Term) -> tuple[Any, ...]:
+    """In the order of TERM."""
+    benefits = to_json(term.benefits).decode()
+    named = {name: getattr(term, name, None) for name in TERM}
+    return tuple((named | {"account_id": account_id, "benefits": benefits}).values())
+
+
+def _refund_row(term: Term) -> tuple[Any, ...]:
+    """In the order of REFUND."""
+    refund = term.refund
+    assert refund, "there is a refund to add"
+    return (
+        *(refund.document_id, term.document_id, refund.at, refund.days_unused, refund.days),
+        refund.amount_minor,
+    )
 
 
 def _term(row: Row[Any]) -> Term:

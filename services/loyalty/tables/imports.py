@@ -12,6 +12,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from services.loyalty.tables.metadata import METADATA
 
@@ -36,6 +37,7 @@ IMPORT_BATCH = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
     Column("created_by", Text, nullable=False),
     Column("settled_at", DateTime(timezone=True)),
+    Column("minor", BigInteger, nullable=False, server_default=text("0")),
     Index(
         "import_batch_once",
         "digest",
@@ -44,7 +46,8 @@ IMPORT_BATCH = Table(
     ),
 )
 
-# What became of a row: the lot or the order line, and the points that it brought into the books.
+# What became of a row: the lot or the order line, and the points that it brought into the books;
+# of what is no points the detail, with the money that it adds to the control total in `minor`.
 IMPORT_ROW = Table(
     "import_row",
     METADATA,
@@ -56,5 +59,6 @@ IMPORT_ROW = Table(
     Column("order_id", Text, nullable=False),
     Column("line_id", Text, nullable=False),
     Column("note", Text, nullable=False),  # what the other system wrote beside it: erasable
+    Column("detail", JSONB, nullable=False, server_default=text("'{}'")),
     Index("import_row_note", "account_id", postgresql_where=text("note <> ''")),
 )

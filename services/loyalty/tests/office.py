@@ -4,11 +4,13 @@ import csv
 import re
 from datetime import timedelta
 
+import pytest
 import typer
 
 from services.loyalty.import_columns import Mapping
 from services.loyalty.import_desk import Desk
 from services.loyalty.import_files import Source
+from services.loyalty.imports import Importer
 from services.loyalty.tests.shop import NOON
 from shared.testing import SECRET
 
@@ -22,6 +24,10 @@ id = "outlet"
 earns = false
 """
 NOW = NOON + timedelta(hours=1)
+
+
+class Killed(Exception):
+    pass
 
 
 class Office:
@@ -53,6 +59,21 @@ class Office:
         if told := re.findall(r"batch (\d+) is", said):
             self.batch = int(told[-1])
         return said
+
+    async def bring_and_die(self, monkeypatch, path, kind):
+        """Begin with the file; the process is killed after the first chunk."""
+        bring = Importer._bring
+
+        async def dies(importer, source, kept, rows, done):
+            if done:
+                raise Killed
+            await bring(importer, source, kept, rows, done)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Importer, "_bring", dies)
+            with pytest.raises(Killed):
+                await self.bring(path, kind)
+        self.said()
 
     async def reverse(self, batch=0):
         """Take back the batch, or the last one that was brought."""

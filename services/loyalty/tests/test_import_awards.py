@@ -1,11 +1,14 @@
 """Orders that earned elsewhere: a later return takes back exactly what they had earned."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.loyalty.tests.office import Office
 from services.loyalty.tests.shop import Order, line
+from services.loyalty.tests.test_tiering import lay_down
 from services.loyalty.tests.test_worker import DB, RUNS, balanced
 from shared.errors import Fatal
 
@@ -205,3 +208,41 @@ async def test_returns_in_any_parts_sum_to_the_award(door, tmp_path_factory, cap
     async with door.client() as http:
         account = (await http.get(f"/v1/accounts/{customer}")).json()
     assert (account["active"], account["owed"]) == (5, 0)
+
+
+@pytest.mark.parametrize("status", ["active", "pending"])
+async def test_a_published_history_of_a_brought_order_earns_nothing_again(
+    office, door, ask, status
+):
+    await lay_down(door)
+    lines = line("1", 60_000, 2), line("2", 700)
+    pending = status == "pending"
+    await bring_both(office, [award(points=30, status=status)], LOT)
+    before = await seen(ask)
+    history = [replace(each, backfill=True) for each in Order(lines=lines).life()]
+
+    for events in (history[:2], history[1:3], history):
+        await door.give(*events)
+        assert await seen(ask) == ((0, 230, 0) if events is history and pending else before)
+    await door.give(*reversed(history))
+
+    assert await seen(ask) == (0, 230 if pending else 200, 0), "not again, in whatever order"
+    told = await ask("/v1/orders/o1")
+    assert [each["awarded"] for each in told["lines"]] == [30], "what was not brought earns nothing"
+    assert await door.query("SELECT 1 FROM qualifying") == [], "nor does it count for a tier"
+    whole = line("1", 60_000, 2, delivered=2, returned=2), line("2", 700, delivered=1)
+    await door.give(old(*whole, revision=8))
+    assert await seen(ask) == (0, 200 if pending else 170, 0)
+    await balanced(ask)
+
+
+async def test_a_cancelled_history_takes_the_award_back_and_only_that(office, door, ask):
+    await bring_both(office, [award(points=30)], LOT)
+    order = Order(lines=(line("1", 1_000, 2),))
+
+    await door.give(order.event("order.placed", 1), order.event("order.paid", 2))
+    assert await seen(ask) == (0, 200, 0)
+    await door.give(order.every(cancelled="all").event("order.cancelled", 3))
+
+    assert await seen(ask) == (0, 170, 0)
+    await balanced(ask)
