@@ -17,7 +17,7 @@ DAY = timedelta(1)
 class Days:
     """When somebody joined, and what counts of each day.
 
-    Whoever has joined on no stated day did so with the first order that counts.
+    Whoever has joined on no stated day did so with the first order or action that counts.
     """
 
     joined: date = LAST_DAY

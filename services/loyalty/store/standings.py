@@ -246,7 +246,7 @@ async def save_grants(conn: AsyncConnection, grants: Mapping[UUID, Collection[Gr
 
 async def set_joined(conn: AsyncConnection, days: Mapping[UUID, date]) -> None:
     """The days on which accounts joined by a deed of their own, from which anniversaries count;
-    without one it is the day of the first order that counts. The accounts are locked."""
+    without one it is the first day that counts. The accounts are locked."""
     parameters = {"account_ids": list(days), "days": list(days.values())}
     await conn.execute(SET_JOINED, parameters)
 
