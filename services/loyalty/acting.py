@@ -18,7 +18,7 @@ from services.loyalty.actions import SOURCE, Done, Key
 from services.loyalty.awarding import Awards
 from services.loyalty.caps import Place
 from services.loyalty.contributions import Change
-from services.loyalty.ladder import Ladder
+from services.loyalty.ladder import Ladder, ranked
 from services.loyalty.ledger import Account, AccountKind, Deed, Posting
 from services.loyalty.orders import Terms
 from services.loyalty.programme import programme_at
@@ -77,7 +77,10 @@ async def follow(
         rulebook = rulebook_at(terms.book, done.at, terms.stores.base_currency)
         person = tally.people[done.customer_id].canonical_id
         used = usage.used([tally.places[person]], [tally.budgets])
-        awards = awarding.award_action(action, shoppers[done.customer_id], rulebook, used)
+        shopper = shoppers[done.customer_id]
+        if wanted.tiers_of_actions:
+            shopper = ranked(shopper, ladder.tier(done.customer_id, done.at))
+        awards = awarding.award_action(action, shopper, rulebook, used)
         kept.append((done.key, _keep(done, awards)))
         if awards.points:
             _note(tally, done, awards, action.cart.at.astimezone(action.cart.zone))

@@ -5,7 +5,7 @@ not been congratulated for that year: what was given is noted with the year. 29 
 1 March in other years. Who tells his birthday later gets it from the next on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Literal
@@ -22,6 +22,7 @@ from services.loyalty.store import members as member_store
 from services.loyalty.store.actions import Celebrant
 from services.loyalty.wallet import Wallet
 from shared import aliases
+from shared.aliases import Person
 from shared.jobs import Job
 from shared.stores import Store
 from shared.world import World
@@ -86,13 +87,28 @@ async def _some(
     people = await aliases.people_of(conn, {done.customer_id for done in dones})
     ids = {id_ for person in people.values() for id_ in person.members}
     accounts = await member_store.lock(conn, ids)
-    dones = [done for done in dones if done.customer_id in accounts]
+    dones = await _once(conn, [done for done in dones if done.customer_id in accounts], people)
     wallet = Wallet.open(accounts.values())
     ladder = Ladder.open(await tiering.load(conn, (), (), {}, terms, owners={}, acted=dones))
     await acting.follow(conn, dones, wallet, ladder, terms)
     await booking.save(conn, wallet, world.stores)
     await tiering.save(conn, ladder)
     return found[-1].customer_id
+
+
+async def _once(
+    conn: AsyncConnection, dones: Sequence[Done], people: Mapping[str, Person]
+) -> list[Done]:
+    """One for each person: several of his ids may tell a birthday, not all of them the same."""
+    every = {done.key: people[done.customer_id] for done in dones}
+    keys = {(id_, *key[1:]) for key, person in every.items() for id_ in person.members}
+    past = {key[0] for key in await store.load_done(conn, keys)} if keys else set()
+    first: dict[str, Done] = {}
+    for done in dones:
+        person = every[done.key]
+        if past.isdisjoint(person.members):
+            first.setdefault(person.canonical_id, done)
+    return list(first.values())
 
 
 def _done(one: Celebrant, kind: Kind, day: Day, home: Store) -> Done:

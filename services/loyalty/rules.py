@@ -185,6 +185,8 @@ class Asked:
     budgets: frozenset[str]
     numbers: bool
     """Whether it matters which order of the shopper's it is."""
+    tiers_of_actions: bool
+    """Whether it matters for an action which tier the shopper has."""
 
 
 def rulebook_at(book: Book, at: datetime, base_currency: str) -> Rulebook:
@@ -210,6 +212,7 @@ def asked_by(rules: Iterable[Rule]) -> Asked:
         capped=frozenset(rule.id for rule in every if _limits_members(rule.body.caps)),
         budgets=frozenset(rule.id for rule in every if rule.body.caps.budget),
         numbers=any(body.when.order_number or body.when.every_nth_order for body in bodies),
+        tiers_of_actions=any(body.on == "action" and body.when.tiers for body in bodies),
     )
 
 

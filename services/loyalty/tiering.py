@@ -15,6 +15,7 @@ from services.loyalty.actions import Done
 from services.loyalty.definitions import Book
 from services.loyalty.ladder import Ladder, Roster
 from services.loyalty.orders import Judged, OrderState, Terms
+from services.loyalty.rules import asked
 from services.loyalty.standing import advance, run_dues
 from services.loyalty.store import definitions, standings, tier_history
 from services.loyalty.store import members as member_store
@@ -71,7 +72,8 @@ async def load(
         seen.add(order_id)
     for done in acted:
         day = actions.day_of(done, terms.stores)
-        if (plan := plans.on(day)) and plan.counts_actions:
+        plan = plans.on(day)
+        if (plan and plan.counts_actions) or asked(terms.book).tiers_of_actions:
             wanted.add(done.customer_id, day, done.at)
     people = await standings.load(conn, wanted.days, plans) if wanted.days else {}
     return Roster(plans, people, tuple(joined))

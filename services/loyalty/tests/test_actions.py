@@ -183,6 +183,33 @@ async def test_a_birthday_is_once_a_year_whatever_the_clock_does(door, ask, lay_
     assert seen == [0, 200, 200, 200, 200, 200, 200, 400, 400]
 
 
+async def test_a_person_of_several_ids_is_congratulated_once_a_year(door, ask, lay_down):
+    await lay_down()
+    ids = ("ada", "anon:1", "anon:2")
+    await door.give(*[merged(one, "ada", ids) for one in ids])
+    births = zip(ids, ("--11-20", "--11-20", "--11-22"), strict=True)
+    await door.give(*[registered(one, birthday=day) for one, day in births])
+    before = await active(ask)
+
+    for days in (0, 2, 365):
+        await congratulate(door, datetime(2026, 11, 20, tzinfo=UTC) + timedelta(days))
+
+    assert await active(ask) - before == 400
+    await balanced(ask)
+
+
+async def test_a_rule_for_actions_may_ask_for_a_tier(door, ask, lay_down):
+    await lay_down(review={"when": {"tiers": ["silver"]}})
+    tiers = [{"code": c, "threshold": n} for c, n in (("basic", 0), ("silver", 10))]
+    await test_tiering.lay_down(door, tiers=tiers, counter="points", points_of="orders")
+    await door.give(*Order().life(), activity("check_in", "app", customer="bob"))
+    before = await active(ask)
+
+    await door.give(review(), review("v2", customer="bob"))
+
+    assert (await active(ask) - before, await active(ask, "bob")) == (20, 1)
+
+
 async def test_an_anniversary_comes_a_year_after_joining(door, ask, lay_down):
     await lay_down()
     await door.give(registered(at=datetime(2025, 11, 20, tzinfo=UTC)), registered("bob"))
