@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.loyalty.tests.office import Office
-from services.loyalty.tests.shop import Order, line
+from services.loyalty.tests.shop import Order, erasure, line
 from services.loyalty.tests.test_tiering import lay_down
 from services.loyalty.tests.test_worker import DB, RUNS, balanced
 from shared.errors import Fatal
@@ -155,6 +155,25 @@ async def test_lines_of_an_order_may_be_far_apart(office, door, ask, monkeypatch
 
     assert [len((await ask(f"/v1/orders/o{n}"))["lines"]) for n in (0, 1)] == [4, 3]
     assert await seen(ask) == (70, 0, 0)
+    await balanced(ask)
+
+
+async def test_what_became_of_brought_rows_does_not_keep_a_killed_run_from_going_on(
+    office, door, ask, monkeypatch
+):
+    monkeypatch.setattr("services.loyalty.imports.CHUNK_ROWS", 2)
+    rows = [
+        award("1", 10, status="pending", order_id=f"o{n}", customer_id=f"c{n}") for n in range(4)
+    ]
+    path = office.file(*rows, header=AWARDS)
+    await office.bring_and_die(monkeypatch, path, "awards")
+    here = line("1", 1000, 2, delivered=2)
+    await door.give(Order("o0", "c0", (here,)).event("order.delivered", 7), erasure("c1"))
+
+    assert "the ledger has 40 points in 4 rows" in await office.bring(path, "awards")
+
+    assert await seen(ask, "c0") == (0, 10, 0)
+    assert await seen(ask, "c3") == (10, 0, 0)
     await balanced(ask)
 
 
