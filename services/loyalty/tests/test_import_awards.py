@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from services.loyalty.tests.office import Office
 from services.loyalty.tests.shop import Order, erasure, line
+from services.loyalty.tests.test_joining import TERMS
 from services.loyalty.tests.test_tiering import lay_down
 from services.loyalty.tests.test_worker import DB, RUNS, balanced
 from shared.errors import Fatal
@@ -248,6 +249,25 @@ async def test_a_published_history_of_a_brought_order_earns_nothing_again(
     whole = line("1", 60_000, 2, delivered=2, returned=2), line("2", 700, delivered=1)
     await door.give(old(*whole, revision=8))
     assert await seen(ask) == (0, 200 if pending else 170, 0)
+    await balanced(ask)
+
+
+async def test_a_brought_order_of_who_has_not_joined_here_is_settled_all_the_same(
+    office, door, ask
+):
+    async with door.client() as http:
+        answer = await http.put(
+            "/v1/membership-terms/default", json=TERMS, headers={"Idempotency-Key": "t"}
+        )
+        assert answer.status_code == 200, answer.text
+    await bring_both(office, [award(points=30)], LOT)
+
+    await door.give(*Order(lines=(line("1", 1_000, 2),)).life())
+    assert await seen(ask) == (0, 200, 0)
+    await door.give(old(line("1", 1_000, 2, delivered=2, returned=2), revision=8))
+
+    assert await seen(ask) == (0, 170, 0)
+    assert await door.query("SELECT 1 FROM waiting_order") == []
     await balanced(ask)
 
 
