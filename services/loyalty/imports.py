@@ -177,7 +177,12 @@ def _parted(chunk: Iterable[Row | Fault]) -> tuple[list[Row], list[Fault]]:
 async def _refused(
     conn: AsyncConnection, world: World, kind: Kind, rows: Sequence[Row], batch_id: int
 ) -> list[Fault]:
-    """What only the database knows: who was erased, what is here already, or is not."""
+    """What only the database knows: who was erased, what is here already, or is not.
+
+    Rows that the batch has brought are not asked again, whatever has become of them since.
+    """
+    done = await store.list_done(conn, batch_id, [row.row for row in rows]) if batch_id else set()
+    rows = [row for row in rows if row.row not in done]
     erased = await world.tombstones.find(conn, {row.customer_id for row in rows})
     faults = [
         Fault(row.row, "customer_id", f"was erased here on {until:%Y-%m-%d}; leave the row out")
@@ -192,8 +197,7 @@ async def _refused(
             what = "is known here already, with what it earned; leave the row out"
             faults.append(Fault(row.row, "order_id", what))
     if refuse := _REFUSE.get(kind):
-        done = await store.list_done(conn, batch_id, [row.row for row in rows])
-        faults += await refuse(conn, world, [row for row in rows if row.row not in done])
+        faults += await refuse(conn, world, rows)
     return faults
 
 

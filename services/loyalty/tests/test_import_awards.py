@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.loyalty.tests.office import Office
-from services.loyalty.tests.shop import Order, line
+from services.loyalty.tests.shop import Order, erasure, line
+from services.loyalty.tests.test_joining import TERMS
 from services.loyalty.tests.test_tiering import lay_down
 from services.loyalty.tests.test_worker import DB, RUNS, balanced
 from shared.errors import Fatal
@@ -162,6 +163,25 @@ async def test_lines_of_an_order_may_be_far_apart(office, door, ask, monkeypatch
     await balanced(ask)
 
 
+async def test_what_became_of_brought_rows_does_not_keep_a_killed_run_from_going_on(
+    office, door, ask, monkeypatch
+):
+    monkeypatch.setattr("services.loyalty.imports.CHUNK_ROWS", 2)
+    rows = [
+        award("1", 10, status="pending", order_id=f"o{n}", customer_id=f"c{n}") for n in range(4)
+    ]
+    path = office.file(*rows, header=AWARDS)
+    await office.bring_and_die(monkeypatch, path, "awards")
+    here = line("1", 1000, 2, delivered=2)
+    await door.give(Order("o0", "c0", (here,)).event("order.delivered", 7), erasure("c1"))
+
+    assert "the ledger has 40 points in 4 rows" in await office.bring(path, "awards")
+
+    assert await seen(ask, "c0") == (0, 10, 0)
+    assert await seen(ask, "c3") == (10, 0, 0)
+    await balanced(ask)
+
+
 async def test_awards_are_taken_back_unless_their_order_has_gone_on(office, door, ask, monkeypatch):
     monkeypatch.setattr("services.loyalty.import_back.CHUNK_ROWS", 2)
     rows = [award(str(n), 10, status="pending", order_id=f"o{n % 2}") for n in range(5)]
@@ -233,6 +253,25 @@ async def test_a_published_history_of_a_brought_order_earns_nothing_again(
     whole = line("1", 60_000, 2, delivered=2, returned=2), line("2", 700, delivered=1)
     await door.give(old(*whole, revision=8))
     assert await seen(ask) == (0, 200 if pending else 170, 0)
+    await balanced(ask)
+
+
+async def test_a_brought_order_of_who_has_not_joined_here_is_settled_all_the_same(
+    office, door, ask
+):
+    async with door.client() as http:
+        answer = await http.put(
+            "/v1/membership-terms/default", json=TERMS, headers={"Idempotency-Key": "t"}
+        )
+        assert answer.status_code == 200, answer.text
+    await bring_both(office, [award(points=30)], LOT)
+
+    await door.give(*Order(lines=(line("1", 1_000, 2),)).life())
+    assert await seen(ask) == (0, 200, 0)
+    await door.give(old(line("1", 1_000, 2, delivered=2, returned=2), revision=8))
+
+    assert await seen(ask) == (0, 170, 0)
+    assert await door.query("SELECT 1 FROM waiting_order") == []
     await balanced(ask)
 
 

@@ -147,3 +147,13 @@ async def test_a_killed_run_goes_on_and_what_was_taken_back_may_come_again(
     await Desk().close(office.settings, office.batch)
     with pytest.raises(Fatal, match="is closed"):
         await office.reverse()
+
+
+async def test_without_a_tier_plan_a_term_gives_its_own_tier_until_it_is_taken_back(office, api):
+    await office.bring(terms(office, YEAR), "memberships")
+    assert (await told(api, at=NOW))["tier"] == "gold"
+
+    await office.reverse()
+
+    after = await told(api, at=NOW)
+    assert (after["tier"], after["terms"][0]["state"]) == (None, "refunded")

@@ -3,7 +3,7 @@
 import pytest
 
 from services.loyalty.tests.office import NOW, Office
-from services.loyalty.tests.shop import erasure
+from services.loyalty.tests.shop import erasure, merged
 from services.loyalty.tests.test_tiering import card, lay_down, paid, run_job, told
 from shared.clock import Clock
 from shared.errors import Fatal
@@ -125,3 +125,23 @@ async def test_a_run_that_is_killed_goes_on_and_a_reversal_too(door, office, mon
 async def get(door, customer):
     async with door.client() as http:
         return (await http.get(f"/v1/accounts/{customer}/tier-grants")).json()
+
+
+async def test_the_rows_of_two_ids_of_one_person_count_together_and_go_together(door, office):
+    await lay_down(door)
+    both = ("ada", "device")
+    await door.give(*(merged(each, "ada", both) for each in both))
+    rows = [
+        ("ada", "silver", "2026-12-31", "2026-03-01", 30_000, 1),
+        ("device", "gold", "2026-11-30", "2026-03-01", 30_000, 1),
+    ]
+    await office.bring(tiers(office, *rows), "tiers")
+
+    now = await card(door, moment=NOON)
+    assert (now["tier"], now["counted"]) == ("gold", 60_000)
+    assert {each["source"] for each in now["sources"]} == {"earned", "imported"}
+    assert await standing(door, moment="2026-12-01T00:00:00") == ("gold", "earned")
+    await office.reverse()
+
+    assert (await card(door, moment=NOON))["tier"] == "basic"
+    assert await door.query("SELECT 1 FROM qualifying WHERE spend_minor <> 0 OR orders <> 0") == []

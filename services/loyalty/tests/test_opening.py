@@ -83,7 +83,7 @@ def test_what_was_not_used_goes_back_and_the_rest_is_named(rows, data):
     assert -moved(back.wallet.journals, AccountKind.OPENING) == total
     assert all(own.active == 0 for own in back.wallet.accounts.values())
     assert all(lot.remaining == 0 for lot in back.wallet.lots.values())
-    assert {row.lot_id: points for row, points, _ in back.kept} == {
+    assert {each.row.lot_id: each.points for each in back.kept} == {
         id_: used for id_, used in spent.items() if used
     }
 
@@ -129,6 +129,7 @@ def test_an_order_that_has_gone_on_keeps_what_it_brought():
 
     back = opening.take_back(BATCH, [account("ada")], [], {}, [row])
 
-    [(kept, points, why)] = back.kept
+    [stays] = back.kept
+    kept, points, why = stays.row, stays.points, stays.why
     assert (kept, points) == (row, 30)
     assert "has had events" in why
