@@ -37,7 +37,7 @@ async def ask(reader: StreamReader, writer: StreamWriter, request: bytes) -> tup
 
 
 async def client(
-    port: int, until: float, token: str, name: str, took: Took, every_s: float
+    port: int, until: float, token: str, name: str, took: Took, *, every_s: float
 ) -> None:
     """One connection, until the time is up."""
     due = time.perf_counter() + random.random() * every_s
@@ -70,14 +70,16 @@ def ms(times: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
 
 
-async def main(port: int, seconds: float, clients: int, token: str, run: str, per_s: float) -> None:
+async def main(
+    port: int, seconds: float, clients: int, token: str, run: str, *, per_s: float
+) -> None:
     """Load, then report."""
     every_s = clients / per_s if per_s else 0.0
     took = Took()
     began = time.perf_counter()
     until = began + seconds
     await asyncio.gather(
-        *(client(port, until, token, f"{run}-{n}", took, every_s) for n in range(clients))
+        *(client(port, until, token, f"{run}-{n}", took, every_s=every_s) for n in range(clients))
     )
     elapsed = time.perf_counter() - began
     figures = {"per_s": (len(took.look_up) + len(took.bind)) / elapsed, "pairs": len(took.bind)}
@@ -89,4 +91,4 @@ async def main(port: int, seconds: float, clients: int, token: str, run: str, pe
 
 if __name__ == "__main__":
     port_, seconds_, clients_, token_, run_, per_s_ = sys.argv[1:]
-    uvloop.run(main(int(port_), float(seconds_), int(clients_), token_, run_, float(per_s_)))
+    uvloop.run(main(int(port_), float(seconds_), int(clients_), token_, run_, per_s=float(per_s_)))
