@@ -12,6 +12,7 @@ from services.loyalty import (
     handlers,
     import_cli,
     leaving,
+    referring,
     sealing,
     tables,
     tiering,
@@ -38,6 +39,7 @@ from services.loyalty.api import (
     orders,
     overview,
     quotes,
+    referrals,
     reservations,
     rewards,
     rules,
@@ -82,6 +84,8 @@ SERVICE = Service(
         orders.router,
         overview.router,
         quotes.router,
+        referrals.PROGRAMMES,
+        referrals.router,
         reservations.router,
         rewards.router,
         rules.router,
@@ -95,7 +99,7 @@ SERVICE = Service(
     migrations=Path(__file__).parent / "migrations",
     jobs=(
         *(sealing.SEAL, tiering.JOB, *timers.JOBS, *leaving.JOBS),
-        *(celebrating.CELEBRATE, birthdays.JOB),
+        *(celebrating.CELEBRATE, birthdays.JOB, referring.JOB),
     ),
 )
 app = commands(SERVICE)

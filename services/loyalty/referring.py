@@ -1,0 +1,300 @@
+"""Notes what is told of referrals, and lets a job judge, award and take back (`referrals.py`).
+
+A batch only adds facts, and marks whose referrals they may change: the two sides of one come
+by different topics and partitions, and no batch can lock both before it knows them. The job
+locks both persons, looks at all facts anew and books the difference, so it does not matter
+which side was heard of first, nor how often. Without a programme nothing is kept.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.loyalty import (
+    booking,
+    membership,
+    referral_awards,
+    referral_books,
+    referral_facts,
+    referrals,
+)
+from services.loyalty.limits import Excess, Hold, NotHeld
+from services.loyalty.membership import Stay
+from services.loyalty.orders import Terms
+from services.loyalty.referral_awards import Used
+from services.loyalty.referrals import HELD, Facts, OrderFact, Referral, Signal
+from services.loyalty.store import definitions
+from services.loyalty.store import holds as hold_store
+from services.loyalty.store import lots as lot_store
+from services.loyalty.store import members as member_store
+from services.loyalty.store import membership as membership_store
+from services.loyalty.store import referral_facts as fact_store
+from services.loyalty.store import referrals as store
+from services.loyalty.store import shoppers as shopper_store
+from services.loyalty.wallet import Wallet
+from shared import aliases
+from shared.aliases import Person
+from shared.erasure import Tombstones
+from shared.events.envelope import Event
+from shared.jobs import Job
+from shared.world import World
+
+CUSTOMERS_MAX = 200
+"""Judged in one transaction."""
+EVERY_S = 5.0
+SIDES = ("referrer", "friend")
+BUDGET = "referral:default"
+"""In `rule_budget`; no rule can have this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """All that a transaction's referrals are judged by, by customer id."""
+
+    people: Mapping[str, Person]
+    orders: Sequence[OrderFact]
+    signals: Sequence[Signal]
+    joined: Mapping[str, datetime]
+    oldest: Mapping[str, datetime]
+    ancestors: Mapping[str, set[str]]
+    siblings: Sequence[Referral]
+    """Of all ids of the friends."""
+    stays: Mapping[str, Sequence[Stay]]
+
+    def members(self, customer_id: str | None) -> tuple[str, ...]:
+        return self.people[customer_id].members if customer_id else ()
+
+    def person(self, customer_id: str | None) -> str:
+        return self.people[customer_id].canonical_id if customer_id else ""
+
+    def admits(self, customer_id: str, at: datetime | None, terms: Terms) -> bool:
+        """Whether he was a member then."""
+        stays = self.stays.get(customer_id, ())
+        return at is not None and membership.admits(stays, membership.terms_at(terms.book, at), at)
+
+    def above(self, referrer_id: str | None) -> set[str]:
+        found = self.ancestors.get(referrer_id or "", set())
+        return {member for each in found for member in self.members(each)}
+
+
+async def note(
+    conn: AsyncConnection, events: Iterable[Event], terms: Terms, tombstones: Tombstones
+) -> None:
+    """Keep a batch's facts; some five statements, and none without a programme."""
+    if not referrals.is_laid_down(terms.book):
+        return
+    told = referral_facts.told(events, terms.stores, tombstones.digest)
+    await fact_store.add_invitations(conn, told.invitations.values())
+    await fact_store.add_registrations(conn, told.registrations.values())
+    await fact_store.save_facts(conn, told.orders.values(), told.signals.values())
+    await fact_store.mark_due(conn, told.due)
+
+
+async def settle_due(engine: AsyncEngine, world: World) -> None:
+    """Judge all referrals that facts may have changed."""
+    due: dict[str, datetime] = {}
+    while True:
+        before = due
+        async with engine.begin() as conn:
+            due = await fact_store.list_due(conn, CUSTOMERS_MAX)
+            await store.resolve(conn, due)
+        if not due or due == before:
+            return
+        async with engine.begin() as conn:
+            await _settle(conn, due, world)
+
+
+async def _settle(conn: AsyncConnection, due: Mapping[str, datetime], world: World) -> None:
+    people = await aliases.people_of(conn, due)
+    ids = {member for person in people.values() for member in person.members}
+    concerned = await store.list_concerned(conn, ids)
+    sides = {side for _, *both in concerned for side in both if side}
+    persons = await aliases.people_of(conn, sides)
+    every = {member for person in persons.values() for member in person.members}
+    buyers = {order.customer_id for order in await fact_store.load_orders(conn, every)}
+    await member_store.add_missing(
+        conn,
+        {
+            side
+            for _, friend, referrer in concerned
+            if friend and not buyers.isdisjoint(persons[friend].members)
+            for side in (friend, referrer)
+            if side
+        },
+    )
+    accounts = await member_store.lock(conn, every)
+    terms = Terms(await definitions.book(conn), world.stores)
+    rows = await store.load(conn, [row[0] for row in concerned])
+    wallet = Wallet.open(accounts.values())
+    after = await _judge(conn, rows, every, wallet, terms)
+    await booking.save(conn, wallet, world.stores)
+    changed = [new for old, new in after if old != new]
+    await store.save(conn, changed)
+    turned = [new for old, new in after if (old.reason == "ring") != (new.reason == "ring")]
+    ringed = {side for new in turned for side in new.sides}
+    await fact_store.end_due(conn, due)
+    await fact_store.mark_due(conn, ringed)
+
+
+async def _judge(
+    conn: AsyncConnection,
+    rows: Sequence[Referral],
+    every: set[str],
+    wallet: Wallet,
+    terms: Terms,
+) -> list[tuple[Referral, Referral]]:
+    """Each referral before and after, with what is booked of it in the wallet."""
+    if not rows:
+        return []
+    loaded = await _load(conn, rows, every)
+    used = await _used(conn, rows, loaded)
+    pairs = [(row, _decide(row, loaded, used, terms)) for row in rows]
+    moved = [(old, new) for old, new in pairs if new.step > old.step]
+    await _book(conn, moved, loaded, wallet, terms)
+    await hold_store.add(
+        conn, [_hold(new, terms) for old, new in pairs if new.hold and not old.hold]
+    )
+    return pairs
+
+
+def _decide(row: Referral, loaded: Loaded, used: Mapping[str, Used], terms: Terms) -> Referral:
+    assert row.customer_id, "of erased friends none is loaded"
+    registered_at = row.registered_at or loaded.joined.get(row.customer_id)
+    told = replace(row, registered_at=registered_at)
+    found = referrals.programme_of(terms.book, registered_at) if registered_at else None
+    programme = found[0] if found else None
+    verdict = referrals.judge(told, programme, _facts(told, loaded))
+    others = used[loaded.person(row.referrer_id)]
+    others.friends.pop(row.id, None)
+    at = verdict.order.told_at if verdict.order else None
+    new = referral_awards.settle(
+        told,
+        verdict,
+        programme,
+        others,
+        zone=terms.stores.get(verdict.order.store if verdict.order else row.store).tz,
+        admitted=bool(at) and all(loaded.admits(id_, at, terms) for id_ in row.sides),
+    )
+    if new.qualified_at and (new.state == "awarded" or new.hold == "held"):
+        others.friends[new.id] = new.qualified_at
+    moved = sum(referral_awards.differences(row, new).values())
+    for each in used.values():
+        each.spent += moved
+    return replace(new, step=new.step + bool(moved))
+
+
+def _facts(row: Referral, loaded: Loaded) -> Facts:
+    friend = loaded.members(row.customer_id)
+    others = set(friend) - {row.customer_id}
+    since = [at for id_ in others if (at := loaded.joined.get(id_))]
+    since += [at for id_ in friend if (at := loaded.oldest.get(id_))]
+    rivals = [
+        one
+        for one in loaded.siblings
+        if one.customer_id in others and one.registered_at and one.referrer_id
+    ]
+    mine = (row.registered_at, row.id)
+    return Facts(
+        friend,
+        loaded.members(row.referrer_id),
+        loaded.above(row.referrer_id),
+        [order for order in loaded.orders if order.customer_id in friend],
+        loaded.signals,
+        min(since, default=None),
+        first=row.registered_at is None
+        or all(mine < (one.registered_at, one.id) for one in rivals if one.registered_at),
+    )
+
+
+async def _load(conn: AsyncConnection, rows: Sequence[Referral], every: set[str]) -> Loaded:
+    """Seven statements, whatever the number of rows."""
+    referrers = {row.referrer_id for row in rows if row.referrer_id}
+    ancestors = await store.load_ancestors(conn, referrers)
+    above = {id_ for found in ancestors.values() for id_ in found}
+    people = await aliases.people_of(conn, {*every, *above})
+    known = {member for person in people.values() for member in person.members}
+    joined = await shopper_store.load_facts(conn, every, {"joined"})
+    return Loaded(
+        people=people,
+        orders=await fact_store.load_orders(conn, every),
+        signals=await fact_store.load_signals(conn, known),
+        joined={
+            id_: datetime.fromisoformat(fact.value)
+            for id_, facts in joined.items()
+            for fact in facts
+            if fact.value
+        },
+        oldest=await fact_store.load_oldest(conn, every),
+        ancestors=ancestors,
+        siblings=await store.list_of_friends(conn, every),
+        stays=await membership_store.list_of_persons(conn, every),
+    )
+
+
+async def _used(conn: AsyncConnection, rows: Sequence[Referral], loaded: Loaded) -> dict[str, Used]:
+    """By the referrer's person; the budget's row is locked until commit."""
+    referrers = {row.referrer_id for row in rows if row.referrer_id}
+    members = {member for id_ in referrers for member in loaded.members(id_)}
+    spent = (await shopper_store.lock_budgets(conn, {BUDGET}))[BUDGET]
+    used = {loaded.person(row.referrer_id): Used(spent=spent) for row in rows}
+    for id_, referrer_id, at in await store.list_counted(conn, members):
+        used[loaded.person(referrer_id)].friends[id_] = at
+    return used
+
+
+async def _book(
+    conn: AsyncConnection,
+    moved: Sequence[tuple[Referral, Referral]],
+    loaded: Loaded,
+    wallet: Wallet,
+    terms: Terms,
+) -> None:
+    """Over the sides' own lots; to take back, also over what else they can spend."""
+    if not moved:
+        return
+    documents = [referral_books.document_of(new, side) for _, new in moved for side in SIDES]
+    wallet.bring(await lot_store.load_of_documents(conn, referrals.SOURCE, documents))
+    losers = {side for old, new in moved if old.awarded for side in new.sides}
+    accounts = [a.account_id for a in wallet.accounts.values() if a.customer_id in losers]
+    if accounts:
+        wallet.bring(await lot_store.load_spendable(conn, accounts))
+    for old, new in moved:
+        friend = loaded.members(new.customer_id)
+        orders = [order for order in loaded.orders if order.customer_id in friend]
+        referral_books.book(old, new, orders, wallet, terms)
+    points = sum(sum(referral_awards.differences(old, new).values()) for old, new in moved)
+    await shopper_store.add_to_budgets(conn, {BUDGET: points})
+
+
+def _hold(row: Referral, terms: Terms) -> Hold:
+    """Among the orders that wait for review; its id names nobody."""
+    assert row.qualified_at, "it has qualified"
+    assert row.registered_at, "he has registered"
+    found = referrals.programme_of(terms.book, row.registered_at)
+    assert found, "a programme held it"
+    programme, version = found
+    allowed = programme.review_per_day or 0
+    return Hold(
+        f"{HELD}{row.id}",
+        row.referrer_id or "",
+        programme.referrer_points + programme.friend_points,
+        (Excess("review_per_day", allowed, allowed + 1),),
+        {"programme_version": version},
+        row.qualified_at,
+    )
+
+
+async def review(conn: AsyncConnection, held: Hold) -> None:
+    """Keep what somebody decided on a held referral, and let the job carry it out; NotHeld if the
+    friend was erased meanwhile. The referrer is locked."""
+    id_ = UUID(held.order_id.removeprefix(HELD))
+    friend = await store.decide(conn, id_, held.state)
+    if friend is None:
+        raise NotHeld("the friend was erased; nothing is left to decide")
+    await fact_store.mark_due(conn, [friend])
+
+
+JOB = Job("settle_referrals", EVERY_S, settle_due)
