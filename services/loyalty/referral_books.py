@@ -49,13 +49,13 @@ def book(
             continue  # he was erased: what he had is nobody's
         deed = Deed(SOURCE, document_of(after, side), after.step, cause, after.store)
         if points > 0:
-            _give(wallet, account, deed, points, REASONS[side], terms)
+            _give(wallet, account, deed, points, terms, reason=REASONS[side])
         else:
-            _take_back(wallet, account, deed, -points, after.reason, terms)
+            _take_back(wallet, account, deed, -points, terms, reason=after.reason)
 
 
 def _give(
-    wallet: Wallet, account: Account, deed: Deed, points: int, reason: str, terms: Terms
+    wallet: Wallet, account: Account, deed: Deed, points: int, terms: Terms, *, reason: str
 ) -> None:
     at, zone = deed.cause.time, terms.stores.get(deed.store).tz
     expires_at = programme_at(terms.book, at).expiry.expires_at(at, zone)
@@ -65,7 +65,7 @@ def _give(
 
 
 def _take_back(
-    wallet: Wallet, account: Account, deed: Deed, points: int, reason: str, terms: Terms
+    wallet: Wallet, account: Account, deed: Deed, points: int, terms: Terms, *, reason: str
 ) -> None:
     at, own = deed.cause.time, account.account_id
     postings = [Posting("", AccountKind.ACTIVE, AccountKind.CLAWED_BACK, points)]

@@ -52,7 +52,9 @@ class Told:
     orders: dict[str, OrderFact] = field(default_factory=dict)
     signals: dict[tuple[str, SignalKind, bytes], Signal] = field(default_factory=dict)
     due: set[str] = field(default_factory=set)
-    """Whose referrals are to be judged anew."""
+    """Whose own referral is to be judged anew."""
+    wide: set[str] = field(default_factory=set)
+    """Of whom also the friends'."""
 
 
 def told(events: Iterable[Event], stores: Stores, digest: Digest) -> Told:
@@ -79,9 +81,10 @@ def _add(found: Told, event: Event, stores: Stores) -> None:
             key = (event.key, data.referral_id)
             invited = Invitation(*key, code, data.invited_customer_id, event.time)
             found.invitations.setdefault(key, invited)
-            found.due.update({event.key, data.invited_customer_id or event.key})
+            found.wide.add(event.key)
+            found.due.add(data.invited_customer_id or event.key)
         case CustomerRegistered():
-            found.due.add(event.key)
+            found.wide.add(event.key)
             if data.referral_code and not event.backfill:
                 new = Registration(
                     event.key,
@@ -96,9 +99,9 @@ def _add(found: Told, event: Event, stores: Stores) -> None:
             found.due.add(event.key)
             _add_order(found, order_fact(event, stores))
         case ProfileMerged():
-            found.due.update({event.key, *data.members})
+            found.wide.update({event.key, *data.members})
         case ProfileUnmerged():
-            found.due.update({event.key, *data.members, *data.removed})
+            found.wide.update({event.key, *data.members, *data.removed})
 
 
 def _add_order(found: Told, new: OrderFact) -> None:

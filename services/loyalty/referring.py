@@ -7,36 +7,33 @@ which side was heard of first, nor how often. Without a programme nothing is kep
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.loyalty import (
     booking,
-    membership,
     referral_awards,
     referral_books,
     referral_facts,
     referrals,
 )
 from services.loyalty.limits import Excess, Hold, NotHeld
-from services.loyalty.membership import Stay
 from services.loyalty.orders import Terms
 from services.loyalty.referral_awards import Used
-from services.loyalty.referrals import HELD, Facts, OrderFact, Referral, Signal
+from services.loyalty.referral_loading import Loaded, facts_of, load
+from services.loyalty.referrals import HELD, Referral
 from services.loyalty.store import definitions
 from services.loyalty.store import holds as hold_store
 from services.loyalty.store import lots as lot_store
 from services.loyalty.store import members as member_store
-from services.loyalty.store import membership as membership_store
 from services.loyalty.store import referral_facts as fact_store
 from services.loyalty.store import referrals as store
 from services.loyalty.store import shoppers as shopper_store
+from services.loyalty.store.referral_facts import Due
 from services.loyalty.wallet import Wallet
 from shared import aliases
-from shared.aliases import Person
 from shared.erasure import Tombstones
 from shared.events.envelope import Event
 from shared.jobs import Job
@@ -50,36 +47,6 @@ BUDGET = "referral:default"
 """In `rule_budget`; no rule can have this id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """All that a transaction's referrals are judged by, by customer id."""
-
-    people: Mapping[str, Person]
-    orders: Sequence[OrderFact]
-    signals: Sequence[Signal]
-    joined: Mapping[str, datetime]
-    oldest: Mapping[str, datetime]
-    ancestors: Mapping[str, set[str]]
-    siblings: Sequence[Referral]
-    """Of all ids of the friends."""
-    stays: Mapping[str, Sequence[Stay]]
-
-    def members(self, customer_id: str | None) -> tuple[str, ...]:
-        return self.people[customer_id].members if customer_id else ()
-
-    def person(self, customer_id: str | None) -> str:
-        return self.people[customer_id].canonical_id if customer_id else ""
-
-    def admits(self, customer_id: str, at: datetime | None, terms: Terms) -> bool:
-        """Whether he was a member then."""
-        stays = self.stays.get(customer_id, ())
-        return at is not None and membership.admits(stays, membership.terms_at(terms.book, at), at)
-
-    def above(self, referrer_id: str | None) -> set[str]:
-        found = self.ancestors.get(referrer_id or "", set())
-        return {member for each in found for member in self.members(each)}
-
-
 async def note(
     conn: AsyncConnection, events: Iterable[Event], terms: Terms, tombstones: Tombstones
 ) -> None:
@@ -89,28 +56,35 @@ async def note(
     told = referral_facts.told(events, terms.stores, tombstones.digest)
     await fact_store.add_invitations(conn, told.invitations.values())
     await fact_store.add_registrations(conn, told.registrations.values())
-    await fact_store.save_facts(conn, told.orders.values(), told.signals.values())
-    await fact_store.mark_due(conn, told.due)
+    await fact_store.save_orders(conn, told.orders.values())
+    news = await fact_store.save_signals(conn, told.signals.values())
+    await fact_store.mark_due(conn, told.due, told.wide | news)
 
 
 async def settle_due(engine: AsyncEngine, world: World) -> None:
     """Judge all referrals that facts may have changed."""
-    due: dict[str, datetime] = {}
+    due: list[Due] = []
     while True:
         before = due
         async with engine.begin() as conn:
             due = await fact_store.list_due(conn, CUSTOMERS_MAX)
-            await store.resolve(conn, due)
+            await store.resolve(conn, *_ids(due))
         if not due or due == before:
             return
         async with engine.begin() as conn:
             await _settle(conn, due, world)
 
 
-async def _settle(conn: AsyncConnection, due: Mapping[str, datetime], world: World) -> None:
-    people = await aliases.people_of(conn, due)
-    ids = {member for person in people.values() for member in person.members}
-    concerned = await store.list_concerned(conn, ids)
+def _ids(due: Iterable[Due]) -> tuple[set[str], set[str]]:
+    """All, and those of whom also the invited are concerned."""
+    every = list(due)
+    return {one.customer_id for one in every}, {one.customer_id for one in every if one.wide}
+
+
+async def _settle(conn: AsyncConnection, due: Sequence[Due], world: World) -> None:
+    found = await aliases.people_of(conn, {one.customer_id for one in due})
+    ids, inviters = ({member for id_ in ids for member in found[id_].members} for ids in _ids(due))
+    concerned = await store.list_concerned(conn, ids, inviters)
     sides = {side for _, *both in concerned for side in both if side}
     persons = await aliases.people_of(conn, sides)
     every = {member for person in persons.values() for member in person.members}
@@ -129,27 +103,29 @@ async def _settle(conn: AsyncConnection, due: Mapping[str, datetime], world: Wor
     terms = Terms(await definitions.book(conn), world.stores)
     rows = await store.load(conn, [row[0] for row in concerned])
     wallet = Wallet.open(accounts.values())
-    after = await _judge(conn, rows, every, wallet, terms)
+    loaded = await load(conn, rows, every)
+    ready = [row for row in rows if loaded.may_book(row, accounts)]
+    after = await _judge(conn, ready, loaded, wallet, terms)
     await booking.save(conn, wallet, world.stores)
     changed = [new for old, new in after if old != new]
     await store.save(conn, changed)
     turned = [new for old, new in after if (old.reason == "ring") != (new.reason == "ring")]
     ringed = {side for new in turned for side in new.sides}
     await fact_store.end_due(conn, due)
-    await fact_store.mark_due(conn, ringed)
+    later = {row.customer_id for row in rows if row not in ready and row.customer_id}
+    await fact_store.mark_due(conn, later, ringed)
 
 
 async def _judge(
     conn: AsyncConnection,
     rows: Sequence[Referral],
-    every: set[str],
+    loaded: Loaded,
     wallet: Wallet,
     terms: Terms,
 ) -> list[tuple[Referral, Referral]]:
     """Each referral before and after, with what is booked of it in the wallet."""
     if not rows:
         return []
-    loaded = await _load(conn, rows, every)
     used = await _used(conn, rows, loaded)
     pairs = [(row, _decide(row, loaded, used, terms)) for row in rows]
     moved = [(old, new) for old, new in pairs if new.step > old.step]
@@ -166,7 +142,7 @@ def _decide(row: Referral, loaded: Loaded, used: Mapping[str, Used], terms: Term
     told = replace(row, registered_at=registered_at)
     found = referrals.programme_of(terms.book, registered_at) if registered_at else None
     programme = found[0] if found else None
-    verdict = referrals.judge(told, programme, _facts(told, loaded))
+    verdict = referrals.judge(told, programme, facts_of(told, loaded))
     others = used[loaded.person(row.referrer_id)]
     others.friends.pop(row.id, None)
     at = verdict.order.told_at if verdict.order else None
@@ -184,54 +160,6 @@ def _decide(row: Referral, loaded: Loaded, used: Mapping[str, Used], terms: Term
     for each in used.values():
         each.spent += moved
     return replace(new, step=new.step + bool(moved))
-
-
-def _facts(row: Referral, loaded: Loaded) -> Facts:
-    friend = loaded.members(row.customer_id)
-    others = set(friend) - {row.customer_id}
-    since = [at for id_ in others if (at := loaded.joined.get(id_))]
-    since += [at for id_ in friend if (at := loaded.oldest.get(id_))]
-    rivals = [
-        one
-        for one in loaded.siblings
-        if one.customer_id in others and one.registered_at and one.referrer_id
-    ]
-    mine = (row.registered_at, row.id)
-    return Facts(
-        friend,
-        loaded.members(row.referrer_id),
-        loaded.above(row.referrer_id),
-        [order for order in loaded.orders if order.customer_id in friend],
-        loaded.signals,
-        min(since, default=None),
-        first=row.registered_at is None
-        or all(mine < (one.registered_at, one.id) for one in rivals if one.registered_at),
-    )
-
-
-async def _load(conn: AsyncConnection, rows: Sequence[Referral], every: set[str]) -> Loaded:
-    """Seven statements, whatever the number of rows."""
-    referrers = {row.referrer_id for row in rows if row.referrer_id}
-    ancestors = await store.load_ancestors(conn, referrers)
-    above = {id_ for found in ancestors.values() for id_ in found}
-    people = await aliases.people_of(conn, {*every, *above})
-    known = {member for person in people.values() for member in person.members}
-    joined = await shopper_store.load_facts(conn, every, {"joined"})
-    return Loaded(
-        people=people,
-        orders=await fact_store.load_orders(conn, every),
-        signals=await fact_store.load_signals(conn, known),
-        joined={
-            id_: datetime.fromisoformat(fact.value)
-            for id_, facts in joined.items()
-            for fact in facts
-            if fact.value
-        },
-        oldest=await fact_store.load_oldest(conn, every),
-        ancestors=ancestors,
-        siblings=await store.list_of_friends(conn, every),
-        stays=await membership_store.list_of_persons(conn, every),
-    )
 
 
 async def _used(conn: AsyncConnection, rows: Sequence[Referral], loaded: Loaded) -> dict[str, Used]:
@@ -292,9 +220,10 @@ async def review(conn: AsyncConnection, held: Hold) -> None:
     friend was erased meanwhile. The referrer is locked."""
     id_ = UUID(held.order_id.removeprefix(HELD))
     friend = await store.decide(conn, id_, held.state)
-    if friend is None:
-        raise NotHeld("the friend was erased; nothing is left to decide")
-    await fact_store.mark_due(conn, [friend])
+    if friend is None and held.state == "released":
+        raise NotHeld("the friend was erased, and cannot be awarded any more; decline it")
+    if friend:
+        await fact_store.mark_due(conn, [friend], ())
 
 
 JOB = Job("settle_referrals", EVERY_S, settle_due)

@@ -1,8 +1,8 @@
 """What referrals are judged by, as events tell it, and whose are to be judged anew."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -65,15 +65,19 @@ SAVE_SIGNALS = text("""
     ORDER BY customer_id, kind, digest
     ON CONFLICT (customer_id, kind, digest) DO UPDATE SET seen_at = excluded.seen_at
     WHERE excluded.seen_at < referral_signal.seen_at
+    RETURNING customer_id
 """)
 # An older mark is written anew, so that who has just read it does not take this one away.
 MARK_DUE = text("""
-    INSERT INTO referral_due (customer_id, due_at)
-    SELECT id, clock_timestamp() FROM unnest(CAST(:customer_ids AS text[])) AS due (id) ORDER BY id
-    ON CONFLICT (customer_id) DO UPDATE SET due_at = excluded.due_at
+    INSERT INTO referral_due (customer_id, due_at, wide)
+    SELECT id, clock_timestamp(), wide
+    FROM unnest(CAST(:customer_ids AS text[]), CAST(:wide AS boolean[])) AS due (id, wide)
+    ORDER BY id
+    ON CONFLICT (customer_id) DO UPDATE
+    SET due_at = excluded.due_at, wide = referral_due.wide OR excluded.wide
 """)
 LIST_DUE = text("""
-    SELECT customer_id, due_at FROM referral_due ORDER BY due_at LIMIT :customers_max
+    SELECT customer_id, due_at, wide FROM referral_due ORDER BY due_at LIMIT :customers_max
 """)
 END_DUE = text("""
     DELETE FROM referral_due
@@ -97,6 +101,14 @@ LOAD_OLDEST = text("""
 """)
 
 
+class Due(NamedTuple):
+    """A mark: somebody's own referral is to be judged; if `wide`, also those whom he invited."""
+
+    customer_id: str
+    due_at: datetime
+    wide: bool
+
+
 async def add_invitations(conn: AsyncConnection, found: Collection[Invitation]) -> None:
     """Each once; who is invited by name has a referral from then on."""
     if not found:
@@ -113,34 +125,39 @@ async def add_registrations(conn: AsyncConnection, found: Collection[Registratio
         await conn.execute(ADD_REGISTRATIONS, _columns(names, found))
 
 
-async def save_facts(
-    conn: AsyncConnection, orders: Collection[OrderFact], signals: Collection[Signal]
-) -> None:
-    """Orders by their highest revision, signals by when they were seen first."""
-    if orders:
+async def save_orders(conn: AsyncConnection, found: Collection[OrderFact]) -> None:
+    """Each by its highest revision."""
+    if found:
         names = ("order_id", "customer_id", "revision", "placed_at", "told_at", "store")
-        await conn.execute(SAVE_ORDERS, _columns((*names, "paid", "net_minor", "arrived"), orders))
-    if signals:
-        await conn.execute(
-            SAVE_SIGNALS, _columns(("customer_id", "kind", "digest", "seen_at"), signals)
-        )
+        await conn.execute(SAVE_ORDERS, _columns((*names, "paid", "net_minor", "arrived"), found))
 
 
-async def mark_due(conn: AsyncConnection, customer_ids: Collection[str]) -> None:
-    """The last rows that are locked."""
-    if customer_ids:
-        await conn.execute(MARK_DUE, {"customer_ids": sorted(customer_ids)})
+async def save_signals(conn: AsyncConnection, found: Collection[Signal]) -> set[str]:
+    """Each by when it was seen first; the customers of those that are news."""
+    if not found:
+        return set()
+    names = ("customer_id", "kind", "digest", "seen_at")
+    return set((await conn.execute(SAVE_SIGNALS, _columns(names, found))).scalars())
 
 
-async def list_due(conn: AsyncConnection, customers_max: int) -> dict[str, datetime]:
-    """Whose referrals are to be judged, with their marks."""
-    rows = await conn.execute(LIST_DUE, {"customers_max": customers_max})
-    return {row[0]: row[1] for row in rows}
+async def mark_due(
+    conn: AsyncConnection, customer_ids: Collection[str], wide: Collection[str]
+) -> None:
+    """The last rows that are locked. `wide`: also those whom they invited."""
+    if every := sorted({*customer_ids, *wide}):
+        told = [customer_id in wide for customer_id in every]
+        await conn.execute(MARK_DUE, {"customer_ids": every, "wide": told})
 
 
-async def end_due(conn: AsyncConnection, due: Mapping[str, datetime]) -> None:
+async def list_due(conn: AsyncConnection, customers_max: int) -> list[Due]:
+    """Whose referrals are to be judged, the longest due first."""
+    return await db.fetch(conn, LIST_DUE, Due, customers_max=customers_max)
+
+
+async def end_due(conn: AsyncConnection, due: Collection[Due]) -> None:
     """They are judged, but for those that were marked anew meanwhile."""
-    await conn.execute(END_DUE, {"customer_ids": list(due.keys()), "due_ats": list(due.values())})
+    ids, marks = [one.customer_id for one in due], [one.due_at for one in due]
+    await conn.execute(END_DUE, {"customer_ids": ids, "due_ats": marks})
 
 
 async def load_orders(conn: AsyncConnection, customer_ids: Collection[str]) -> list[OrderFact]:

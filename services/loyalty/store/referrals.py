@@ -9,7 +9,7 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.loyalty.referrals import LINKS_MAX, Referral
@@ -21,19 +21,21 @@ RESOLVE = text("""
         SELECT id FROM referral WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
         UNION
         SELECT referral.id FROM invitation JOIN referral USING (code)
-        WHERE invitation.customer_id = ANY(CAST(:customer_ids AS text[]))
+        WHERE invitation.customer_id = ANY(CAST(:inviters AS text[]))
+    ), locked AS (
+        SELECT id, customer_id, code FROM referral WHERE id IN (SELECT id FROM concerned)
+        ORDER BY customer_id
+        FOR UPDATE
     ), found AS (
-        SELECT referral.id, by.customer_id, by.invited_at
-        FROM concerned JOIN referral USING (id)
-        CROSS JOIN LATERAL (
-            SELECT customer_id, CAST(NULL AS timestamptz) AS invited_at, 1 AS rank,
-                invited_at AS at
-            FROM invitation WHERE invitation.code = referral.code
+        SELECT locked.id, by.customer_id, by.invited_at
+        FROM locked CROSS JOIN LATERAL (
+            SELECT customer_id, CAST(NULL AS timestamptz) AS invited_at, invited_at AS at
+            FROM invitation WHERE invitation.code = locked.code
             UNION ALL
-            SELECT customer_id, invited_at, 2, invited_at
+            SELECT customer_id, invited_at, invited_at
             FROM invitation
-            WHERE referral.code IS NULL AND invitation.invited_id = referral.customer_id
-            ORDER BY rank, at, customer_id
+            WHERE locked.code IS NULL AND invitation.invited_id = locked.customer_id
+            ORDER BY at, customer_id
             LIMIT 1
         ) AS by
     )
@@ -48,7 +50,7 @@ LIST_CONCERNED = text("""
     WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
     UNION
     SELECT id, customer_id, referrer_id FROM referral
-    WHERE referrer_id = ANY(CAST(:customer_ids AS text[])) AND customer_id IS NOT NULL
+    WHERE referrer_id = ANY(CAST(:inviters AS text[])) AND customer_id IS NOT NULL
 """)
 COLUMNS = """id, customer_id, referrer_id, store, invited_at, registered_at, state, reason,
     order_id, qualified_at, referrer_points, friend_points, step, hold, forgotten"""
@@ -113,49 +115,59 @@ DECIDE = text("""
     UPDATE referral SET hold = :hold WHERE id = :id AND hold = 'held' AND customer_id IS NOT NULL
     RETURNING customer_id
 """)
-FORGET: dict[str, TextClause] = {
-    "invitation": text("""
-        DELETE FROM invitation WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
-    """),
-    "invited": text("""
-        UPDATE invitation SET invited_id = NULL
-        WHERE invited_id = ANY(CAST(:customer_ids AS text[]))
-    """),
-    "referral": text("""
-        UPDATE referral
-        SET customer_id = NULL, code = NULL, order_id = '', hold = '',
-            state = CASE WHEN state IN ('awarded', 'reversed', 'refused') THEN state
-                ELSE 'refused' END,
-            reason = CASE WHEN state IN ('awarded', 'reversed', 'refused') THEN reason
-                ELSE 'erased' END
-        WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
-    """),
-    "referrer": text("""
-        UPDATE referral SET referrer_id = NULL, code = NULL, forgotten = true
-        WHERE referrer_id = ANY(CAST(:customer_ids AS text[]))
-    """),
-    "referral_order": text("""
-        DELETE FROM referral_order WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
-    """),
-    "referral_signal": text("""
-        DELETE FROM referral_signal WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
-    """),
-    "referral_due": text("""
-        DELETE FROM referral_due WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
-    """),
+FORGET_INVITATIONS = text("""
+    DELETE FROM invitation WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
+""")
+FORGET_INVITED = text("""
+    UPDATE invitation SET invited_id = NULL
+    WHERE invited_id = ANY(CAST(:customer_ids AS text[]))
+""")
+FORGET_FRIENDS = text("""
+    UPDATE referral
+    SET customer_id = NULL, code = NULL, order_id = '', hold = '',
+        state = CASE WHEN state IN ('awarded', 'reversed', 'refused') THEN state
+            ELSE 'refused' END,
+        reason = CASE WHEN state IN ('awarded', 'reversed', 'refused') THEN reason
+            ELSE 'erased' END
+    WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
+""")
+FORGET_REFERRERS = text("""
+    UPDATE referral SET referrer_id = NULL, code = NULL, forgotten = true
+    WHERE referrer_id = ANY(CAST(:customer_ids AS text[]))
+""")
+FORGET_ORDERS = text("""
+    DELETE FROM referral_order WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
+""")
+FORGET_SIGNALS = text("""
+    DELETE FROM referral_signal WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
+""")
+FORGET_DUE = text("""
+    DELETE FROM referral_due WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
+""")
+FORGET = {
+    "invitation": (FORGET_INVITATIONS, FORGET_INVITED),
+    "referral": (FORGET_FRIENDS, FORGET_REFERRERS),
+    "referral_order": (FORGET_ORDERS,),
+    "referral_signal": (FORGET_SIGNALS,),
+    "referral_due": (FORGET_DUE,),
 }
+"""By the table whose rows are counted."""
 
 
-async def resolve(conn: AsyncConnection, customer_ids: Collection[str]) -> None:
-    """Find who invited these, and whom these invited."""
-    await conn.execute(RESOLVE, {"customer_ids": sorted(customer_ids)})
+async def resolve(
+    conn: AsyncConnection, customer_ids: Collection[str], inviters: Collection[str]
+) -> None:
+    """Find who invited these, and whom the inviters did."""
+    bound = {"customer_ids": sorted(customer_ids), "inviters": sorted(inviters)}
+    await conn.execute(RESOLVE, bound)
 
 
 async def list_concerned(
-    conn: AsyncConnection, customer_ids: Collection[str]
+    conn: AsyncConnection, customer_ids: Collection[str], inviters: Collection[str]
 ) -> list[tuple[UUID, str | None, str | None]]:
-    """The referrals with these on one side: id, friend, referrer."""
-    rows = await conn.execute(LIST_CONCERNED, {"customer_ids": sorted(customer_ids)})
+    """The referrals of these, and of those whom the inviters invited: id, friend, referrer."""
+    bound = {"customer_ids": sorted(customer_ids), "inviters": sorted(inviters)}
+    rows = await conn.execute(LIST_CONCERNED, bound)
     return [(row[0], row[1], row[2]) for row in rows]
 
 
@@ -216,5 +228,6 @@ async def forget(conn: AsyncConnection, customer_ids: Collection[str]) -> dict[s
     """Neither side's name, and no fact, stays; what was awarded does. How many rows, by table."""
     bound = {"customer_ids": sorted(customer_ids)}
     return {
-        name: (await conn.execute(statement, bound)).rowcount for name, statement in FORGET.items()
+        table: sum([(await conn.execute(each, bound)).rowcount for each in statements])
+        for table, statements in FORGET.items()
     }

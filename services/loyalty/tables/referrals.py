@@ -78,11 +78,12 @@ REFERRAL_SIGNAL = Table(
     Column("seen_at", DateTime(timezone=True), nullable=False),
 )
 
-# Whose referrals are to be judged anew, by a job.
+# Whose referral is to be judged anew, by a job; `wide`: also those of whom he invited.
 REFERRAL_DUE = Table(
     "referral_due",
     METADATA,
     Column("customer_id", Text, primary_key=True),
     Column("due_at", DateTime(timezone=True), nullable=False),
+    Column("wide", Boolean, nullable=False),
     Index("referral_due_first", "due_at"),
 )

@@ -1,5 +1,6 @@
 """Referrals: both sides are awarded once, whatever comes first; fraud is refused by its name."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, timedelta
 from uuid import UUID
@@ -297,6 +298,24 @@ async def test_too_many_in_a_day_wait_for_review(door, ask, desk):
     states = {await state(desk, one) for one in ("b2", "b3")}
     assert states == {("awarded", ""), ("refused", "declined")}
     await balanced(ask)
+
+
+async def test_facts_that_arrive_while_others_are_judged_are_not_lost(door, desk):
+    await lay_down(desk)
+    mine = await code(desk)
+    friends = [f"b{n}" for n in range(6)]
+
+    for one in friends:
+        *_, delivered = order(one).life()
+        await asyncio.gather(
+            door.give(registered(one, typed=mine)),
+            door.give(delivered),
+            *(settle_all(door) for _ in range(3)),
+        )
+    await settle_all(door)
+
+    assert await held(desk, "ada", *friends) == (3000, *[200] * 6)
+    assert await door.query("SELECT 1 FROM referral_due") == []
 
 
 async def test_caps_and_the_budget_are_kept(door, desk):

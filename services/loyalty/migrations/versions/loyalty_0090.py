@@ -69,7 +69,8 @@ CREATE TABLE referral_signal (
     """
 CREATE TABLE referral_due (
     customer_id text PRIMARY KEY,
-    due_at timestamptz NOT NULL
+    due_at timestamptz NOT NULL,
+    wide boolean NOT NULL
 )
 """,
     "CREATE INDEX referral_due_first ON referral_due (due_at)",
