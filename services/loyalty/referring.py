@@ -22,6 +22,7 @@ from services.loyalty import (
 from services.loyalty.limits import Excess, Hold, NotHeld
 from services.loyalty.orders import Terms
 from services.loyalty.referral_awards import Used
+from services.loyalty.referral_facts import Invitation, Told
 from services.loyalty.referral_loading import Loaded, facts_of, load
 from services.loyalty.referrals import HELD, Referral
 from services.loyalty.store import definitions
@@ -54,11 +55,25 @@ async def note(
     if not referrals.is_laid_down(terms.book):
         return
     told = referral_facts.told(events, terms.stores, tombstones.digest)
-    await fact_store.add_invitations(conn, told.invitations.values())
+    await fact_store.add_invitations(conn, await _of_living(conn, told, tombstones))
     await fact_store.add_registrations(conn, told.registrations.values())
     await fact_store.save_orders(conn, told.orders.values())
     news = await fact_store.save_signals(conn, told.signals.values())
     await fact_store.mark_due(conn, told.due, told.wide | news)
+
+
+async def _of_living(conn: AsyncConnection, told: Told, tombstones: Tombstones) -> list[Invitation]:
+    """A replay brings back no erased name: neither the inviter's, whose events are gone before,
+    nor that of whom he invited."""
+    every = list(told.invitations.values())
+    named = {one.invited_id for one in every if one.invited_id}
+    gone = await tombstones.find(conn, named) if named else {}
+    return [
+        replace(one, invited_id=None)
+        if one.invited_id in gone and one.invited_at <= gone[one.invited_id]
+        else one
+        for one in every
+    ]
 
 
 async def settle_due(engine: AsyncEngine, world: World) -> None:

@@ -63,9 +63,10 @@ async def list_referrals(customer_id: CustomerId, request: Request) -> Referrals
         members = await members_of(conn, request, customer_id)
         brought = await store.list_of_referrer(conn, members, REFERRALS_MAX)
         own = await store.list_of_friends(conn, members)
+        account_id = await store.get_shown(conn, customer_id)
     return Referrals(
         customer_id=customer_id,
-        code=await _code(context, customer_id),
+        code=_code(context, account_id) if account_id else await _show(context, customer_id),
         items=[
             _view(one, one.customer_id if named else None, one.referrer_points) for one in brought
         ],
@@ -75,14 +76,18 @@ async def list_referrals(customer_id: CustomerId, request: Request) -> Referrals
     )
 
 
-async def _code(context: Context, customer_id: str) -> str | None:
+def _code(context: Context, account_id: UUID) -> str:
     """By the account and the erasure secret: who begins anew after an erasure has another."""
+    return referrals.code_of(context.tombstones.digest(f"referral/{account_id}"))
+
+
+async def _show(context: Context, customer_id: str) -> str | None:
+    """The code, which counts from now on; None for visitors and guests."""
     if customer_id.startswith(NOT_KNOWN):
         return None
     async with context.engine.begin() as conn:
         held = await people.hold(conn, customer_id)
-        account = held.accounts[customer_id]
-        code = referrals.code_of(context.tombstones.digest(f"referral/{account.account_id}"))
+        code = _code(context, held.accounts[customer_id].account_id)
         # Since ever: whoever else would claim the same code came later.
         since = datetime(1970, 1, 1, tzinfo=UTC)
         invitation = Invitation(customer_id, OWN_CODE, digest(code), None, since)

@@ -67,6 +67,11 @@ LIST_OF_REFERRER = text(f"""
     ORDER BY coalesce(registered_at, invited_at) DESC NULLS LAST, id
     LIMIT :referrals_max
 """)  # noqa: S608 -- constants
+# Whose own code counts already.
+GET_SHOWN = text("""
+    SELECT member.account_id FROM member JOIN invitation USING (customer_id)
+    WHERE member.customer_id = :customer_id AND invitation.referral_id = ''
+""")
 LOAD_ANCESTORS = text("""
     WITH RECURSIVE chain (start, customer_id, depth) AS (
         SELECT id, id, 0 FROM unnest(CAST(:customer_ids AS text[])) AS wanted (id)
@@ -191,6 +196,14 @@ async def list_of_referrer(
         customer_ids=sorted(customer_ids),
         referrals_max=referrals_max,
     )
+
+
+async def get_shown(conn: AsyncConnection, customer_id: str) -> UUID | None:
+    """The account of whose code was looked at before."""
+    found: UUID | None = (
+        await conn.execute(GET_SHOWN, {"customer_id": customer_id})
+    ).scalar_one_or_none()
+    return found
 
 
 async def load_ancestors(

@@ -338,13 +338,15 @@ async def test_the_erased_leave_no_trace_and_the_others_points(door, ask, desk):
 
     await give(door, erasure("bob"))
     assert await held(desk, "ada") == (1000,)
+    await give(door, invited(friend="bob"), replace(registered(typed=mine), id="replayed"))
     ended = replace(erasure("ada"), id="x2")
     await give(door, ended)
     await give(door, returned("carl"))
 
     assert await held(desk, "carl") == (0,)
     assert await code(desk) != mine, "who begins anew has another code"
-    for table in ("invitation", "referral_order", "referral_signal", "referral"):
+    tables = ("invitation", "referral_order", "referral_signal", "referral", "referral_due")
+    for table in tables:
         rows = await door.query(f"SELECT * FROM {table}")
         assert "bob" not in str(rows)
         assert mine not in str(rows)
