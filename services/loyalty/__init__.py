@@ -4,7 +4,8 @@ Consumes  shop.orders.v1      every order, as the snapshot that it now is
           crm.profiles.v1     segment.entered, segment.left, profile.changed: what rules ask for;
                               profile.merged, profile.unmerged, erasure.requested (by the backbone)
           shop.customers.v1   customer.registered, customer.updated: birthday, since when,
-                              and the welcome gift
+                              and the welcome gift; who was invited
+          shop.engagement.v1  referral.invited
           shop.catalog.v1     product.published: category, brand, attributes
 Produces  crm.loyalty.v1      points.earned, points.activated, points.reversed, points.expiring,
                               points.expired, points.redeemed, points.shortfall, tier.changed,
@@ -37,6 +38,8 @@ Owns      journal, posting    the ledger: append-only, also for this service's o
           qualifying          what counts for a tier, by account and business day
           standing            which tier each account has, its grants, and when it is due
           tier_history        every tier that was told, and why: append-only
+          referral, invitation   who invited whom, and what of it is awarded
+          referral_order, referral_signal, referral_due   what that is judged by, and for whom
           adjustment, hold    points given and taken by hand; earning that waits for review
           import_batch, import_row   files from another system, and what became of each row
 Serves    GET /v1/accounts/{customer_id}           balance of the person
@@ -70,6 +73,8 @@ Serves    GET /v1/accounts/{customer_id}           balance of the person
           GET, POST /v1/accounts/{id}/subscriptions        paid terms; POST .../refunds
           GET, POST /v1/accounts/{id}/card         card number and code; POST .../by-code at a till
           GET /v1/accounts?type=&issuer=&value=    whom an external id stands for; POST .../bind
+          GET /v1/accounts/{id}/referrals          a member's code, and what came of it
+          GET, PUT /v1/referral-programmes/{id}    what both sides of a referral get, in versions
           GET, PUT /v1/finance-policies/{id}       what a point is worth in the accounts
           POST /v1/closings                        prepare a month; POST .../{month}/approval
           GET /v1/closings, /v1/closings/{month}   closed months; .../vouchers.csv

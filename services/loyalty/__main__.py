@@ -12,6 +12,7 @@ from services.loyalty import (
     handlers,
     import_cli,
     leaving,
+    referring,
     sealing,
     tables,
     tiering,
@@ -39,6 +40,7 @@ from services.loyalty.api import (
     orders,
     overview,
     quotes,
+    referrals,
     reservations,
     rewards,
     rules,
@@ -85,6 +87,8 @@ SERVICE = Service(
         definitions.FINANCE_POLICIES,
         liability.router,
         orders.router,
+        referrals.PROGRAMMES,
+        referrals.router,
         rewards.router,
         rules.router,
         subscriptions.router,
@@ -97,7 +101,7 @@ SERVICE = Service(
     migrations=Path(__file__).parent / "migrations",
     jobs=(
         *(sealing.SEAL, tiering.JOB, *timers.JOBS, *leaving.JOBS),
-        *(celebrating.CELEBRATE, birthdays.JOB),
+        *(celebrating.CELEBRATE, birthdays.JOB, referring.JOB),
     ),
 )
 app = commands(SERVICE)

@@ -60,8 +60,8 @@ def announce(
             raise AssertionError(f"no order books {journal.kind}")
 
 
-def earned(journal: Journal, account: Account, kind: str, rules: Sequence[RuleName]) -> Event:
-    """Points for something else than an order, spendable at once."""
+def earned(journal: Journal, account: Account, kind: str, rules: Sequence[RuleName] = ()) -> Event:
+    """Points for something else than an order, spendable at once; a referral's by no rule."""
     told = common_of(journal, account) | _named(rules)
     fact = PointsEarned(**told, pending=False, reason=kind)
     name = f"points/{journal.document}"
@@ -71,6 +71,8 @@ def earned(journal: Journal, account: Account, kind: str, rules: Sequence[RuleNa
 def _named(rules: Sequence[RuleName]) -> dict[str, Any]:
     """The rules that gave points, the one that gave most first."""
     every = [RuleNamed(rule_id=rule.id, rule_version=rule.version) for rule in rules]
+    if not every:
+        return {}
     first = every[0]
     return {
         "rule_id": first.rule_id,

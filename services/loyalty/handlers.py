@@ -22,6 +22,7 @@ from services.loyalty import (
     opening,
     orders,
     redeeming,
+    referring,
     tiering,
 )
 from services.loyalty.actions import Done
@@ -43,6 +44,7 @@ from services.loyalty.store import lots as lot_store
 from services.loyalty.store import members as member_store
 from services.loyalty.store import membership as membership_store
 from services.loyalty.store import orders as order_store
+from services.loyalty.store import referrals as referral_store
 from services.loyalty.store import reservations as reservation_store
 from services.loyalty.store import shoppers as shopper_store
 from services.loyalty.store import waiting as waiting_store
@@ -62,9 +64,14 @@ TOPICS = (
 async def handle(conn: AsyncConnection, events: list[Event], world: World) -> None:
     """Some twenty statements, whatever the batch; merges and erasures are done before."""
     await following.follow(conn, events)
+    terms = Terms(await definitions.book(conn), world.stores)
+    await _fold(conn, events, terms, world)
+    await referring.note(conn, events, terms, world.tombstones)
+
+
+async def _fold(conn: AsyncConnection, events: list[Event], terms: Terms, world: World) -> None:
     judged = orders.judge(events, world.stores)
     joined = [e for e in events if isinstance(e.data, ProfileMerged | ProfileUnmerged)]
-    terms = Terms(await definitions.book(conn), world.stores)
     acted = await acting.find(conn, events, terms)
     newcomers = await giving.newcomers(conn, events, terms.book)
     if not judged and not joined and not acted and not newcomers.events:
@@ -154,6 +161,7 @@ async def erase(conn: AsyncConnection, customer_ids: Collection[str]) -> dict[st
         "import_row": await import_store.forget(conn, customer_ids),
         **shoppers,
         **await action_store.forget(conn, customer_ids),
+        **await referral_store.forget(conn, customer_ids),
         "order_decision": await decision_store.forget(conn, customer_ids),
         "offer_claim": await claim_store.forget(conn, customer_ids),
         "coupon": await coupon_store.forget(conn, customer_ids),

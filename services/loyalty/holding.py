@@ -12,10 +12,11 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import booking, review, usage
-from services.loyalty.ledger import SOURCE, cause_of
+from services.loyalty import booking, referring, review, usage
+from services.loyalty.ledger import SOURCE, Account, cause_of
 from services.loyalty.limits import Hold, HoldState, NotHeld, Watch, limits_at
 from services.loyalty.orders import Judged, OrderState, Outcome, Terms
+from services.loyalty.referrals import HELD
 from services.loyalty.store import decisions as decision_store
 from services.loyalty.store import holds as store
 from services.loyalty.store import members as member_store
@@ -84,14 +85,6 @@ async def decide(conn: AsyncConnection, order_id: str, decided: Decided, terms: 
     if held.state != "held" or held.customer_id is None:
         raise NotHeld(f"it is {held.state}", state=held.state)
     accounts = await member_store.lock(conn, [held.customer_id])
-    states = await order_store.load(conn, [order_id])
-    state, account = states[order_id], accounts[held.customer_id]
-    out = Outcome(Wallet.open([account]))
-    if decided.state == "released":
-        after = review.release(state, account, terms, out, now=decided.at)
-    else:
-        cause = cause_of(SOURCE, f"hold/{order_id}", decided.at)
-        after = review.decline(state, account, terms, out, cause=cause)
     kept = replace(
         held,
         state=decided.state,
@@ -101,6 +94,25 @@ async def decide(conn: AsyncConnection, order_id: str, decided: Decided, terms: 
     )
     if not await store.decide(conn, kept):
         raise NotHeld("somebody has just decided on it")
+    if order_id.startswith(HELD):
+        await referring.review(conn, kept)
+    else:
+        await _carry_out(conn, kept, accounts[held.customer_id], decided, terms)
+    return kept
+
+
+async def _carry_out(
+    conn: AsyncConnection, kept: Hold, account: Account, decided: Decided, terms: Terms
+) -> None:
+    order_id = kept.order_id
+    states = await order_store.load(conn, [order_id])
+    state = states[order_id]
+    out = Outcome(Wallet.open([account]))
+    if decided.state == "released":
+        after = review.release(state, account, terms, out, now=decided.at)
+    else:
+        cause = cause_of(SOURCE, f"hold/{order_id}", decided.at)
+        after = review.decline(state, account, terms, out, cause=cause)
     try:
         await order_store.save(conn, states, [after])
     except order_store.OrderMoved:
@@ -108,7 +120,6 @@ async def decide(conn: AsyncConnection, order_id: str, decided: Decided, terms: 
     await booking.save(conn, out.wallet, terms.stores)
     if decided.state == "declined":
         await _free_caps(conn, state)
-    return kept
 
 
 async def _free_caps(conn: AsyncConnection, state: OrderState) -> None:

@@ -6,6 +6,7 @@ from services.loyalty.limits import EarningLimits
 from services.loyalty.membership import MembershipTerms
 from services.loyalty.offers import Offer
 from services.loyalty.programme import Programme
+from services.loyalty.referrals import ReferralProgramme
 from services.loyalty.rewards import Reward
 from services.loyalty.rules import EarningRule
 from services.loyalty.subscriptions import MembershipPlan
@@ -17,5 +18,6 @@ KINDS: dict[str, type[Definition]] = {
     for kind in (
         *(Programme, EarningRule, Offer, Reward, TierPlan),
         *(MembershipTerms, MembershipPlan, FinancePolicy, AdjustmentPolicy, EarningLimits),
+        ReferralProgramme,
     )
 }

@@ -38,8 +38,6 @@ ActionKind = Literal[
     "question",
     "event",
     "share",
-    "referral",
-    "invited",
     "ugc",
     "birthday",
     "anniversary",

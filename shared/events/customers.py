@@ -54,6 +54,8 @@ class CustomerRegistered(CustomerAttributes):
     """When, if that is not the event's time."""
     referral_code: ShortCode = ""
     """The code of the customer who invited this one."""
+    device_id: ShortCode = ""
+    """The shop's own id of the device or browser that registered."""
 
 
 class CustomerUpdated(CustomerAttributes):

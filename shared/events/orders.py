@@ -117,6 +117,10 @@ class OrderSnapshot(CustomerFact, use_attribute_docstrings=True):
     """The order that was made in exchange for returned pieces."""
     shipment: Shipment | None = None
     contact: Contact | None = None
+    device_id: ShortCode = ""
+    """The shop's own id of the device or browser that ordered."""
+    address_hash: ShortCode = ""
+    """The shop's own hash of the delivery address: the same for the same place, and no address."""
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:

@@ -6,6 +6,7 @@ posting is inserted by the function that inserts its journal, and nothing is eve
 closings     closed months, and what was prepared of them
 ledger       members, balances, journals, postings, seals
 orders       what each order has booked, and the awards behind it
+referrals    who invited whom, and what that is judged by
 lots         dated points
 reservations points set aside for checkouts
 claims       offers that orders were promised
@@ -31,6 +32,7 @@ from services.loyalty.tables import (
     lots,
     membership,
     orders,
+    referrals,
     reservations,
     rules,
     tiers,
@@ -50,6 +52,7 @@ __all__ = [
     "lots",
     "membership",
     "orders",
+    "referrals",
     "reservations",
     "rules",
     "tiers",

@@ -24,6 +24,8 @@ from services.loyalty.store import (
     membership,
     orders,
     products,
+    referral_facts,
+    referrals,
     reservations,
     seals,
     shoppers,
@@ -45,7 +47,7 @@ STATEMENTS |= statements(actions, decisions, products, shoppers, standings, tier
 STATEMENTS |= statements(definitions, journals, lots, members, orders, reservations, seals)
 STATEMENTS |= statements(decisions, products, shoppers, standings, tier_history)
 STATEMENTS |= statements(bindings, cards, membership, subscriptions, waiting)
-STATEMENTS |= statements(coupons, stocks)
+STATEMENTS |= statements(coupons, referral_facts, referrals, stocks)
 STATEMENTS |= statements(adjustments, held, holds, imports)
 STATEMENTS |= {
     "bindings.FIND_HOT": text(bindings.FIND_HOT),
@@ -59,6 +61,7 @@ BOUNDED = {
     "services.loyalty.store.closings.GET_LAST_MONTH": ["Index Only Scan on closing"],
     "services.loyalty.store.definitions.GET_LAST": ["Index Only Scan on definition"],
     "services.loyalty.store.definitions.LIST_ALL": ["Index Scan on definition"],  # few, and kept
+    "services.loyalty.store.referral_facts.LIST_DUE": ["Index Scan on referral_due"],
     "services.loyalty.store.seals.GET_LAST": ["Index Scan on seal"],
     "services.loyalty.store.seals.TAKE_UNSEALED": ["Index Only Scan on unsealed"],
 }
