@@ -180,7 +180,10 @@ async def _clear(conn: AsyncConnection, request: ErasureRequested) -> dict[str, 
 
 
 def _named(event: Event) -> tuple[str, ...]:
-    """The customers' ids in an event: the visitor's, too, who is found to be a customer."""
+    """The customers' ids in an event: the visitor's, too, who is found to be a customer, and that
+    of who was invited."""
     if event.type == "customer.identified":
         return event.key, event.data.anonymous_id
+    if event.type == "referral.invited" and event.data.invited_customer_id:
+        return event.key, event.data.invited_customer_id
     return (event.key,) if isinstance(event.data, CustomerFact) else ()
