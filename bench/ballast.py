@@ -15,8 +15,8 @@ from uuid import UUID
 import asyncpg
 
 from bench import measure
-from services.loyalty import ledger, lots
-from services.loyalty.ledger import ORDER, AccountKind, JournalKind
+from services.loyalty.books import ledger, lots
+from services.loyalty.books.ledger import ORDER, AccountKind, JournalKind
 from services.loyalty.store.journals import JOURNAL, POSTING
 from services.loyalty.store.lots import LOT
 from shared.events import codec

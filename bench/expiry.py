@@ -15,7 +15,7 @@ from bench import measure, server
 from bench.ballast import POINTS, Ballast
 from bench.latency import offer
 from services.loyalty.__main__ import SERVICE
-from services.loyalty.ledger import AccountKind
+from services.loyalty.books.ledger import AccountKind
 from services.loyalty.store import books
 from shared import db
 from shared.testing import settings_for

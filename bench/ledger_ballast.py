@@ -15,9 +15,9 @@ from uuid import UUID
 import asyncpg
 
 from bench.measure import START
-from services.loyalty import ledger, lots
-from services.loyalty.ledger import ORDER, AccountKind
-from services.loyalty.lots import Lot
+from services.loyalty.books import ledger, lots
+from services.loyalty.books.ledger import ORDER, AccountKind
+from services.loyalty.books.lots import Lot
 from shared.events import codec
 from shared.events.envelope import Event
 from shared.events.orders import Line, OrderSnapshot, Tender

@@ -5,19 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services.loyalty import (
-    birthdays,
-    celebrating,
-    closing_cli,
-    handlers,
-    import_cli,
-    leaving,
-    referring,
-    sealing,
-    tables,
-    tiering,
-    timers,
-)
+from services.loyalty import closing_cli, handlers, import_cli, tables
 from services.loyalty.api import (
     accounts,
     actions,
@@ -48,8 +36,10 @@ from services.loyalty.api import (
     tier_grants,
     tiers,
 )
+from services.loyalty.jobs import birthdays, celebrating, sealing, timers
 from services.loyalty.settings import Settings
 from services.loyalty.store import journals
+from services.loyalty.work import leaving, referring, tiering
 from shared.service import Service, commands, execute
 from shared.world import Handler
 

@@ -12,12 +12,12 @@ import asyncpg
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.loyalty import closing
-from services.loyalty.accounting import name_of, parse_month
-from services.loyalty.closed_month import Amounts
-from services.loyalty.statement import SIGNS
+from services.loyalty.books.accounting import name_of, parse_month
+from services.loyalty.reporting.closed_month import Amounts
+from services.loyalty.reporting.statement import SIGNS
 from services.loyalty.store import closings
 from services.loyalty.store.closings import Closing, Draft
+from services.loyalty.work import closing
 from shared import db, stores
 from shared.clock import Clock
 from shared.errors import AppError, Fatal

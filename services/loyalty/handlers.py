@@ -9,27 +9,13 @@ from collections.abc import Collection, Mapping
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import (
-    acting,
-    booking,
-    claiming,
-    couponing,
-    deciding,
-    following,
-    giving,
-    holding,
-    joining,
-    opening,
-    orders,
-    redeeming,
-    referring,
-    tiering,
-)
-from services.loyalty.actions import Done
-from services.loyalty.ledger import ORDER, Account
-from services.loyalty.lots import Lot
-from services.loyalty.orders import Judged, Known, OrderState, Terms
-from services.loyalty.programme import programme_at
+from services.loyalty.arrivals import opening
+from services.loyalty.books.ledger import ORDER, Account
+from services.loyalty.books.lots import Lot
+from services.loyalty.books.programme import programme_at
+from services.loyalty.earning import orders
+from services.loyalty.earning.actions import Done
+from services.loyalty.earning.orders import Judged, Known, OrderState, Terms
 from services.loyalty.store import actions as action_store
 from services.loyalty.store import adjustments as adjustment_store
 from services.loyalty.store import bindings as binding_store
@@ -48,6 +34,20 @@ from services.loyalty.store import referrals as referral_store
 from services.loyalty.store import reservations as reservation_store
 from services.loyalty.store import shoppers as shopper_store
 from services.loyalty.store import waiting as waiting_store
+from services.loyalty.work import (
+    acting,
+    booking,
+    claiming,
+    couponing,
+    deciding,
+    following,
+    giving,
+    holding,
+    joining,
+    redeeming,
+    referring,
+    tiering,
+)
 from shared import aliases
 from shared.events import catalog, customers, engagement, feedback, profiles
 from shared.events import orders as shop_orders

@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from services.loyalty.import_columns import PRESETS, Mapping
-from services.loyalty.import_desk import Desk
-from services.loyalty.import_files import Source
+from services.loyalty.arrivals.import_columns import PRESETS, Mapping
+from services.loyalty.work.import_desk import Desk
+from services.loyalty.work.import_files import Source
 from shared.errors import Fatal
 from shared.settings import Settings
 

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel
 
-from services.loyalty import adjustments
-from services.loyalty.adjusting import Adjustment, AdjustmentPolicy, State, check_text
 from services.loyalty.api import definitions as definition_routes
-from services.loyalty.orders import Terms
+from services.loyalty.books.adjusting import Adjustment, AdjustmentPolicy, State, check_text
+from services.loyalty.earning.orders import Terms
 from services.loyalty.store import adjustments as store
 from services.loyalty.store import definitions
+from services.loyalty.work import adjustments
 from shared.errors import NotFound, Unprocessable
 from shared.events.envelope import CustomerId
 from shared.events.fields import Code, Label, SignedPoints, StoreId

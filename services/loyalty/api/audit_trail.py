@@ -11,9 +11,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from services.loyalty.accounting import Day
 from services.loyalty.api.views import CauseView
-from services.loyalty.ledger import ORDER, AccountKind
+from services.loyalty.books.accounting import Day
+from services.loyalty.books.ledger import ORDER, AccountKind
 from services.loyalty.store import trail as store
 from services.loyalty.store.trail import Place, Trace
 from shared.errors import Unprocessable

@@ -15,15 +15,12 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field, model_validator
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import deciding, snapshots
 from services.loyalty.api.carts import Moment
-from services.loyalty.backtest import Side, Trial
-from services.loyalty.cart import Cart, Shopper
-from services.loyalty.carts import known
-from services.loyalty.definitions import Book, DefinitionId, Version
-from services.loyalty.programme import programme_at
-from services.loyalty.redemption import worth
-from services.loyalty.rules import (
+from services.loyalty.books.programme import programme_at
+from services.loyalty.earning import snapshots
+from services.loyalty.earning.backtest import Side, Trial
+from services.loyalty.earning.carts import known
+from services.loyalty.earning.rules import (
     EarningRule,
     Rule,
     all_rules,
@@ -31,9 +28,13 @@ from services.loyalty.rules import (
     rulebook_at,
     with_candidate,
 )
+from services.loyalty.spending.redemption import worth
 from services.loyalty.store import decisions as store
 from services.loyalty.store import definitions
 from services.loyalty.store.decisions import Placed
+from services.loyalty.terms.cart import Cart, Shopper
+from services.loyalty.terms.definitions import Book, DefinitionId, Version
+from services.loyalty.work import deciding
 from shared import aliases
 from shared.errors import NotFound, Reject, Unprocessable
 from shared.http.auth import needs

@@ -18,10 +18,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel, ValidationError
 
-from services.loyalty.bindings import Binding, BoundToAnother, ExternalId, Issuer, Type, Value
-from services.loyalty.people import refuse_nobody
+from services.loyalty.members.bindings import (
+    Binding,
+    BoundToAnother,
+    ExternalId,
+    Issuer,
+    Type,
+    Value,
+)
 from services.loyalty.store import bindings as store
 from services.loyalty.store.bindings import Asked
+from services.loyalty.work.people import refuse_nobody
 from shared import aliases
 from shared.errors import Conflict, NotFound
 from shared.events.envelope import CustomerId

@@ -18,10 +18,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from services.loyalty import carding, cards, joining, subscribing
-from services.loyalty.cards import CardNumber
+from services.loyalty.members import cards
+from services.loyalty.members.cards import CardNumber
 from services.loyalty.settings import Settings
 from services.loyalty.store import cards as store
+from services.loyalty.work import carding, joining, subscribing
 from shared import aliases
 from shared.erasure import SECRET_BYTES_MIN
 from shared.errors import NotFound, Unavailable

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, Field
 
-from services.loyalty import codes
-from services.loyalty.cart import Cart, Item, Kind
+from services.loyalty.benefits import codes
+from services.loyalty.terms.cart import Cart, Item, Kind
 from shared.errors import Unprocessable
 from shared.events.envelope import CustomerId
 from shared.events.fields import (

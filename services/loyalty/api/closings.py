@@ -17,10 +17,11 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import closing, vouchers
-from services.loyalty.accounting import MONTH_FORM, name_of, parse_month
-from services.loyalty.closed_month import Statement
+from services.loyalty.books.accounting import MONTH_FORM, name_of, parse_month
+from services.loyalty.reporting import vouchers
+from services.loyalty.reporting.closed_month import Statement
 from services.loyalty.store import closings as store
+from services.loyalty.work import closing
 from shared.errors import NotFound
 from shared.http import paging
 from shared.http.auth import caller_of, needs

@@ -11,10 +11,10 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import codes
-from services.loyalty.definitions import DefinitionId
-from services.loyalty.rewards import Reward
+from services.loyalty.benefits import codes
+from services.loyalty.benefits.rewards import Reward
 from services.loyalty.store import definitions, stocks
+from services.loyalty.terms.definitions import DefinitionId
 from shared.errors import NotFound
 from shared.http.auth import needs
 from shared.http.context import Body, Ctx

@@ -18,12 +18,13 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from services.loyalty import codes, couponing
 from services.loyalty.api.reservations import cause_of
 from services.loyalty.api.rewards import Worth
-from services.loyalty.coupons import Coupon, Deed, Free, Reserve, Use
-from services.loyalty.rewards import Reward
+from services.loyalty.benefits import codes
+from services.loyalty.benefits.coupons import Coupon, Deed, Free, Reserve, Use
+from services.loyalty.benefits.rewards import Reward
 from services.loyalty.store import definitions
+from services.loyalty.work import couponing
 from shared.events.envelope import CustomerId
 from shared.events.fields import Id, Label
 from shared.http.auth import needs

@@ -15,13 +15,13 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from services.loyalty.definitions import VERSIONS_MAX, Definition, DefinitionId, Version
-from services.loyalty.membership import MembershipTerms
-from services.loyalty.programme import Programme
-from services.loyalty.rewards import Reward
+from services.loyalty.benefits.rewards import Reward
+from services.loyalty.books.programme import Programme
+from services.loyalty.members.membership import MembershipTerms
+from services.loyalty.members.subscriptions import MembershipPlan
+from services.loyalty.reporting.valuation import FinancePolicy
 from services.loyalty.store import definitions as store
-from services.loyalty.subscriptions import MembershipPlan
-from services.loyalty.valuation import FinancePolicy
+from services.loyalty.terms.definitions import VERSIONS_MAX, Definition, DefinitionId, Version
 from shared.errors import NotFound, PreconditionFailed, Unprocessable
 from shared.http import paging
 from shared.http.auth import caller_of, needs

@@ -12,13 +12,14 @@ from datetime import datetime
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from services.loyalty import opening, snapshots
 from services.loyalty.api.quotes import LineRuleView, LineView, RuleView
-from services.loyalty.cart import Item
-from services.loyalty.lines import Lines
-from services.loyalty.snapshots import RuleVerdict
+from services.loyalty.arrivals import opening
+from services.loyalty.books.lines import Lines
+from services.loyalty.earning import snapshots
+from services.loyalty.earning.snapshots import RuleVerdict
 from services.loyalty.store import decisions as store
 from services.loyalty.store import orders as order_store
+from services.loyalty.terms.cart import Item
 from shared.errors import NotFound
 from shared.http import audit
 from shared.http.auth import ROUTE_CHECKS, needs

@@ -7,14 +7,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from services.loyalty import holding
-from services.loyalty.adjusting import check_text
 from services.loyalty.api import definitions as definition_routes
 from services.loyalty.api.adjustments import DecisionBody
-from services.loyalty.limits import EarningLimits, Hold, HoldState
-from services.loyalty.orders import Terms
+from services.loyalty.books.adjusting import check_text
+from services.loyalty.earning.limits import EarningLimits, Hold, HoldState
+from services.loyalty.earning.orders import Terms
 from services.loyalty.store import definitions
 from services.loyalty.store import holds as store
+from services.loyalty.work import holding
 from shared.http import audit, paging
 from shared.http.auth import ROUTE_CHECKS, caller_of, needs
 from shared.http.context import Ctx, context_of

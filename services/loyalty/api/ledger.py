@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from services.loyalty import reconciliation
+from services.loyalty.books import reconciliation
 from services.loyalty.store import books, seals
 from shared.errors import Conflict
 from shared.http import paging

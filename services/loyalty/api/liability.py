@@ -11,12 +11,13 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import accounting, finance
-from services.loyalty.accounting import Day, month_of, name_of
-from services.loyalty.finance import Curve
-from services.loyalty.statement import Group, Key
+from services.loyalty.books import accounting
+from services.loyalty.books.accounting import Day, month_of, name_of
+from services.loyalty.reporting import finance
+from services.loyalty.reporting.finance import Curve
+from services.loyalty.reporting.statement import Group, Key
+from services.loyalty.reporting.valuation import PointValue, policy_at, round_half_up
 from services.loyalty.store import closings, definitions, statements
-from services.loyalty.valuation import PointValue, policy_at, round_half_up
 from shared.errors import Unprocessable
 from shared.http.auth import needs
 from shared.http.context import Context, Ctx

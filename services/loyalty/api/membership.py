@@ -11,10 +11,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel
 
-from services.loyalty import joining
 from services.loyalty.api.reach import visible
-from services.loyalty.joining import Told
-from services.loyalty.membership import Joining, State
+from services.loyalty.members.membership import Joining, State
+from services.loyalty.work import joining
+from services.loyalty.work.joining import Told
 from shared import aliases
 from shared.errors import Unprocessable
 from shared.events.envelope import CustomerId

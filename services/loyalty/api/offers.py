@@ -16,16 +16,16 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field, model_validator
 
-from services.loyalty import claiming
 from services.loyalty.api.carts import CartAsked
 from services.loyalty.api.definitions import Name, routes
-from services.loyalty.claiming import Asking
-from services.loyalty.claims import Claim, Promised
-from services.loyalty.offers import Budget, Gift, Offer
-from services.loyalty.quoting import Nearest, Quoted
-from services.loyalty.stacking import UNUSED, GiftGiven, Verdict
+from services.loyalty.promotions.claims import Claim, Promised
+from services.loyalty.promotions.offers import Budget, Gift, Offer
+from services.loyalty.promotions.quoting import Nearest, Quoted
+from services.loyalty.promotions.stacking import UNUSED, GiftGiven, Verdict
 from services.loyalty.store import claims as store
 from services.loyalty.store import definitions
+from services.loyalty.work import claiming
+from services.loyalty.work.claiming import Asking
 from shared.errors import NotFound
 from shared.events.fields import Id
 from shared.http import audit

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from services.loyalty.api.views import JournalView
-from services.loyalty.ledger import ORDER
-from services.loyalty.lines import LineState
+from services.loyalty.books.ledger import ORDER
+from services.loyalty.books.lines import LineState
 from services.loyalty.store import decisions as decision_store
 from services.loyalty.store import journals as journal_store
 from services.loyalty.store import orders as store

@@ -12,11 +12,11 @@ from datetime import datetime
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from services.loyalty import phrases
 from services.loyalty.api.accounts import OWN_DATA, CurrentView, account_of, members_of
 from services.loyalty.api.rewards import RewardsView, rewards_of
 from services.loyalty.api.tiers import CardView, card_of
-from services.loyalty.ledger import points_of
+from services.loyalty.books.ledger import points_of
+from services.loyalty.members import phrases
 from services.loyalty.store import journals
 from services.loyalty.store.journals import Entry
 from shared.events.envelope import CustomerId

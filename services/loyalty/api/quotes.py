@@ -14,19 +14,21 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from services.loyalty import claiming, quoting, snapshots
 from services.loyalty.api.carts import CartAsked
 from services.loyalty.api.offers import OffersView
-from services.loyalty.awarding import Awards, award
-from services.loyalty.cart import Cart
-from services.loyalty.claiming import Asking
-from services.loyalty.discounts import Effect
-from services.loyalty.orders import Terms
-from services.loyalty.presenting import Shown, Whose
-from services.loyalty.quoting import Quoted
-from services.loyalty.rules import rulebook_at
-from services.loyalty.snapshots import RuleVerdict
+from services.loyalty.benefits.discounts import Effect
+from services.loyalty.benefits.presenting import Shown, Whose
+from services.loyalty.earning import snapshots
+from services.loyalty.earning.awarding import Awards, award
+from services.loyalty.earning.orders import Terms
+from services.loyalty.earning.rules import rulebook_at
+from services.loyalty.earning.snapshots import RuleVerdict
+from services.loyalty.promotions import quoting
+from services.loyalty.promotions.quoting import Quoted
 from services.loyalty.store import definitions
+from services.loyalty.terms.cart import Cart
+from services.loyalty.work import claiming
+from services.loyalty.work.claiming import Asking
 from shared.errors import Forbidden, Reject, Unprocessable
 from shared.http import audit
 from shared.http.auth import ROUTE_CHECKS, caller_of, needs, own

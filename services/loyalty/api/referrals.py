@@ -6,15 +6,16 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from services.loyalty import people, referrals
 from services.loyalty.api import definitions as definition_routes
 from services.loyalty.api.accounts import members_of
-from services.loyalty.codes import digest
-from services.loyalty.people import NOT_KNOWN
-from services.loyalty.referral_facts import Invitation
-from services.loyalty.referrals import Referral, ReferralProgramme, State
+from services.loyalty.benefits.codes import digest
+from services.loyalty.inviting import referrals
+from services.loyalty.inviting.referral_facts import Invitation
+from services.loyalty.inviting.referrals import Referral, ReferralProgramme, State
 from services.loyalty.store import referral_facts as fact_store
 from services.loyalty.store import referrals as store
+from services.loyalty.work import people
+from services.loyalty.work.people import NOT_KNOWN
 from shared.events.envelope import CustomerId
 from shared.http.auth import caller_of, needs
 from shared.http.context import Context, context_of

@@ -19,14 +19,16 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import announcements, booking, ledger, redemption, reservations
-from services.loyalty.cart import Item
-from services.loyalty.programme import Redemption, programme_at
-from services.loyalty.reservations import Reservation, TimedOut
+from services.loyalty.books import ledger
+from services.loyalty.books.programme import Redemption, programme_at
+from services.loyalty.books.wallet import Wallet
+from services.loyalty.spending import announcements, redemption, reservations
+from services.loyalty.spending.reservations import Reservation, TimedOut
 from services.loyalty.store import definitions
 from services.loyalty.store import lots as lot_store
 from services.loyalty.store import reservations as store
-from services.loyalty.wallet import Wallet
+from services.loyalty.terms.cart import Item
+from services.loyalty.work import booking
 from shared.errors import NotFound
 from shared.events.envelope import CustomerId, Event, Minor
 from shared.events.fields import LINES_MAX, Id, Label, Points, StoreId

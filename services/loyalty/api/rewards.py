@@ -13,16 +13,17 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel
 
-from services.loyalty import issuing, ledger, lots
 from services.loyalty.api.accounts import members_of
-from services.loyalty.coupons import Coupon
-from services.loyalty.definitions import Book, DefinitionId, Version
-from services.loyalty.issuing import Ask
-from services.loyalty.orders import Terms
-from services.loyalty.presenting import reward_of
-from services.loyalty.rewards import ASKED_FOR, Reward, Standing, misses
+from services.loyalty.benefits.coupons import Coupon
+from services.loyalty.benefits.presenting import reward_of
+from services.loyalty.benefits.rewards import ASKED_FOR, Reward, Standing, misses
+from services.loyalty.books import ledger, lots
+from services.loyalty.earning.orders import Terms
 from services.loyalty.store import coupons as store
 from services.loyalty.store import definitions, hot
+from services.loyalty.terms.definitions import Book, DefinitionId, Version
+from services.loyalty.work import issuing
+from services.loyalty.work.issuing import Ask
 from shared import aliases
 from shared.errors import NotFound
 from shared.events.envelope import CustomerId

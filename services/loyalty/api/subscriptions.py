@@ -16,11 +16,18 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel
 
-from services.loyalty import subscribing
 from services.loyalty.api.reach import visible
+from services.loyalty.members.subscriptions import (
+    PaidTier,
+    Purchase,
+    Refund,
+    State,
+    Term,
+    paid_tier,
+)
 from services.loyalty.store import subscriptions as store
-from services.loyalty.subscribing import Moment
-from services.loyalty.subscriptions import PaidTier, Purchase, Refund, State, Term, paid_tier
+from services.loyalty.work import subscribing
+from services.loyalty.work.subscribing import Moment
 from shared import aliases
 from shared.errors import Unprocessable
 from shared.events.envelope import CustomerId

@@ -13,11 +13,11 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import granting, tiering
 from services.loyalty.api.tiers import READ, plans_now
-from services.loyalty.standing import Grant
+from services.loyalty.levels.standing import Grant
+from services.loyalty.levels.tiers import Plans
 from services.loyalty.store import definitions, standings
-from services.loyalty.tiers import Plans
+from services.loyalty.work import granting, tiering
 from shared.errors import Unprocessable
 from shared.events.envelope import CustomerId
 from shared.events.fields import Code, Label

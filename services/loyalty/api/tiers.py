@@ -17,13 +17,13 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import tiering
 from services.loyalty.api.definitions import routes
-from services.loyalty.progress import Progress, Step, progress
-from services.loyalty.standing import Source
+from services.loyalty.levels.progress import Progress, Step, progress
+from services.loyalty.levels.standing import Source
+from services.loyalty.levels.tiers import FIRST_DAY, Benefits, Plans, Tier, TierPlan
 from services.loyalty.store import definitions, standings
 from services.loyalty.store import tier_history as store
-from services.loyalty.tiers import FIRST_DAY, Benefits, Plans, Tier, TierPlan
+from services.loyalty.work import tiering
 from shared import aliases
 from shared.errors import NotFound
 from shared.events.envelope import CustomerId

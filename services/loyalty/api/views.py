@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from services.loyalty.ledger import points_of
+from services.loyalty.books.ledger import points_of
 from services.loyalty.store.journals import Entry
 
 

@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.actions import Key, Streak
+from services.loyalty.earning.actions import Key, Streak
 from shared import db
 
 LOAD_DONE = text("""

@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.adjusting import Adjustment
+from services.loyalty.books.adjusting import Adjustment
 from shared import db
 
 COLUMNS = (

@@ -7,7 +7,7 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.bindings import Binding, ExternalId
+from services.loyalty.members.bindings import Binding, ExternalId
 from shared import db
 
 FIND_HOT = """

@@ -8,8 +8,8 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.claims import Claim, Given, Move
-from services.loyalty.stacking import Use
+from services.loyalty.promotions.claims import Claim, Given, Move
+from services.loyalty.promotions.stacking import Use
 from shared import db
 
 # A person has no row here before his first claim, so he is locked by name: two claims at once

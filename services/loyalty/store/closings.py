@@ -11,8 +11,8 @@ from datetime import date, datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.accounting import Calendar, calendar
-from services.loyalty.closed_month import Statement
+from services.loyalty.books.accounting import Calendar, calendar
+from services.loyalty.reporting.closed_month import Statement
 from shared import db
 from shared.stores import Stores
 

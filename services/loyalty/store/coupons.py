@@ -13,8 +13,8 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.coupons import Coupon, Step
-from services.loyalty.lots import Part
+from services.loyalty.benefits.coupons import Coupon, Step
+from services.loyalty.books.lots import Part
 from shared import db
 
 COUPON = (

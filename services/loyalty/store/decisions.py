@@ -10,11 +10,11 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import snapshots
-from services.loyalty.decisions import Decision, Made
-from services.loyalty.points import RuleName
-from services.loyalty.snapshots import AwardSnapshot
-from services.loyalty.usage import Credit
+from services.loyalty.books.points import RuleName
+from services.loyalty.earning import snapshots
+from services.loyalty.earning.decisions import Decision, Made
+from services.loyalty.earning.snapshots import AwardSnapshot
+from services.loyalty.earning.usage import Credit
 from shared import db
 
 LOAD_DECISIONS = text("""

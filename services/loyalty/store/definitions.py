@@ -13,8 +13,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.loyalty.definitions import Book, Definition, Version
 from services.loyalty.kinds import KINDS
+from services.loyalty.terms.definitions import Book, Definition, Version
 from shared import db
 
 GET_LAST = text("SELECT seq FROM definition ORDER BY seq DESC LIMIT 1")

@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.accounting import Calendar
-from services.loyalty.ledger import Account, Journal
-from services.loyalty.lots import Lot
+from services.loyalty.books.accounting import Calendar
+from services.loyalty.books.ledger import Account, Journal
+from services.loyalty.books.lots import Lot
 from services.loyalty.store.journals import posting_rows, row_of
 from shared import db
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.ledger import Purse
+from services.loyalty.books.ledger import Purse
 from services.loyalty.store.journals import Since
 
 LIST_MEMBERS = text("""

@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.limits import Day, Excess, Hold
+from services.loyalty.earning.limits import Day, Excess, Hold
 from shared import db
 
 COLUMNS = "order_id, customer_id, points, excesses, inputs, held_at, state, decided_by, decided_at"

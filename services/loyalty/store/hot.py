@@ -4,7 +4,7 @@ from datetime import datetime
 
 import asyncpg
 
-from services.loyalty.ledger import Purse
+from services.loyalty.books.ledger import Purse
 
 # What is over has expired, whether or not the job has booked it; what comes next is the first
 # entry of an index, however many lots there are.

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.opening import Award, Brought
+from services.loyalty.arrivals.opening import Award, Brought
 from services.loyalty.store.books import longer
 from shared import db
 

@@ -11,8 +11,8 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.accounting import Calendar
-from services.loyalty.ledger import AccountKind, Journal, Posting, Purse, points_of
+from services.loyalty.books.accounting import Calendar
+from services.loyalty.books.ledger import AccountKind, Journal, Posting, Purse, points_of
 from shared import db
 
 Since = Literal["event", "recorded"]

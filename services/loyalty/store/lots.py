@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.lots import Lot
+from services.loyalty.books.lots import Lot
 from shared import db
 
 LOT = tuple(field.name for field in fields(Lot))

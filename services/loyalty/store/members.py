@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.ledger import Account
+from services.loyalty.books.ledger import Account
 from shared import db
 
 # In key order, so that two batches with the same new customers cannot deadlock. The account

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.membership import Stay
+from services.loyalty.members.membership import Stay
 from shared import db
 
 LIST_OF_PEOPLE = text("""

@@ -8,10 +8,10 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.contributions import Counted
-from services.loyalty.lines import LineState
-from services.loyalty.orders import OrderState
-from services.loyalty.tiers import Bucket
+from services.loyalty.books.lines import LineState
+from services.loyalty.earning.orders import OrderState
+from services.loyalty.levels.contributions import Counted
+from services.loyalty.levels.tiers import Bucket
 from shared import db
 
 LOAD_ORDERS = text("""

@@ -7,8 +7,8 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.carts import Product
-from services.loyalty.shoppers import Stamp
+from services.loyalty.earning.carts import Product
+from services.loyalty.earning.shoppers import Stamp
 
 # In key order, as every batch does it.
 SAVE_PRODUCTS = text("""

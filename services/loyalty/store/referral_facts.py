@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.referral_facts import Invitation, Registration
-from services.loyalty.referrals import OrderFact, Signal
+from services.loyalty.inviting.referral_facts import Invitation, Registration
+from services.loyalty.inviting.referrals import OrderFact, Signal
 from shared import db
 
 ADD_INVITATIONS = text("""

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.referrals import LINKS_MAX, Referral
+from services.loyalty.inviting.referrals import LINKS_MAX, Referral
 from shared import db
 
 # Whose code it is, else who invited him by name: the first who did.

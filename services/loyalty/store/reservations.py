@@ -10,9 +10,9 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.ledger import Account
-from services.loyalty.lots import Part
-from services.loyalty.reservations import Reservation, Shortfall
+from services.loyalty.books.ledger import Account
+from services.loyalty.books.lots import Part
+from services.loyalty.spending.reservations import Reservation, Shortfall
 from shared import db
 
 LOAD = text("""

@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty import chain
-from services.loyalty.chain import Block, Record
+from services.loyalty.books import chain
+from services.loyalty.books.chain import Block, Record
 from shared import db
 
 TAKE_UNSEALED = text("""

@@ -9,8 +9,8 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.caps import Place
-from services.loyalty.shoppers import Fact
+from services.loyalty.earning.caps import Place
+from services.loyalty.earning.shoppers import Fact
 
 # In key order, as every batch does it; what is newer stays.
 SAVE_FACTS = text("""

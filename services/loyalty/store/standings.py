@@ -13,10 +13,10 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.dossier import Dossier, Holding
-from services.loyalty.qualifying import Earned
-from services.loyalty.standing import Grant, Person, Standing, next_due
-from services.loyalty.tiers import Bucket, Plans
+from services.loyalty.levels.dossier import Dossier, Holding
+from services.loyalty.levels.qualifying import Earned
+from services.loyalty.levels.standing import Grant, Person, Standing, next_due
+from services.loyalty.levels.tiers import Bucket, Plans
 
 # Everything that a person's tier depends on, a row for each of his accounts. Of the days only
 # those from which his standing is brought further; all of them where it has to be made anew:

@@ -11,9 +11,9 @@ from datetime import date, datetime, time, tzinfo
 
 import asyncpg
 
-from services.loyalty.finance import Expiring
-from services.loyalty.ledger import AccountKind
-from services.loyalty.statement import Flow
+from services.loyalty.books.ledger import AccountKind
+from services.loyalty.reporting.finance import Expiring
+from services.loyalty.reporting.statement import Flow
 from services.loyalty.store.books import LOCK, TIMEOUT_S, longer
 from shared.errors import Conflict
 

@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.subscriptions import Refund, Term
+from services.loyalty.members.subscriptions import Refund, Term
 from shared import db
 
 _TERM = """

@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.ladder import Entry
-from services.loyalty.tiers import Bucket
+from services.loyalty.levels.ladder import Entry
+from services.loyalty.levels.tiers import Bucket
 from shared import db
 
 # The accounts are locked, so a day that is not there stays so until it is inserted.

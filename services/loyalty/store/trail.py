@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.ledger import AccountKind, Posting
+from services.loyalty.books.ledger import AccountKind, Posting
 
 WINDOW_MAX = 2_000
 """Journals that one page looks at."""

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.loyalty.admission import Waiting
+from services.loyalty.earning.admission import Waiting
 from shared.events.envelope import Event
 from shared.events.orders import OrderSnapshot
 

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
-from services.loyalty.cart import Cart, Item, Shopper
-from services.loyalty.definitions import Version
-from services.loyalty.offers import Offer
+from services.loyalty.promotions.offers import Offer
+from services.loyalty.terms.cart import Cart, Item, Shopper
+from services.loyalty.terms.definitions import Version
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 ADA = Shopper("ada")

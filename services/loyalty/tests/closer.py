@@ -5,8 +5,8 @@ from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from services.loyalty import sealing
-from services.loyalty.accounting import next_month, parse_month
+from services.loyalty.books.accounting import next_month, parse_month
+from services.loyalty.jobs import sealing
 from shared.clock import Clock
 from shared.events.envelope import Event
 

@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 import typer
 
-from services.loyalty.import_columns import Mapping
-from services.loyalty.import_desk import Desk
-from services.loyalty.import_files import Source
-from services.loyalty.imports import Importer
+from services.loyalty.arrivals.import_columns import Mapping
 from services.loyalty.tests.shop import NOON
+from services.loyalty.work.import_desk import Desk
+from services.loyalty.work.import_files import Source
+from services.loyalty.work.imports import Importer
 from shared.testing import SECRET
 
 BALANCES = ("customer_id", "points", "earned_at", "expires_at", "store", "note", "order_id")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.loyalty import celebrating
-from services.loyalty.actions import Done, Streak, streaks
+from services.loyalty.earning.actions import Done, Streak, streaks
+from services.loyalty.jobs import celebrating
 from services.loyalty.tests import test_tiering
 from services.loyalty.tests.conftest import STORES
 from services.loyalty.tests.shop import NOON, Order, erasure, merged

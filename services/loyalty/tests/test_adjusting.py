@@ -7,11 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.loyalty import adjusting
-from services.loyalty.adjusting import Adjustment, AdjustmentPolicy, AlreadyDecided, OwnApproval
-from services.loyalty.definitions import Book, Version
-from services.loyalty.limits import Candidate, Day, EarningLimits, Watch, Weighed, exceeded, under
-from services.loyalty.lines import LineState
+from services.loyalty.books import adjusting
+from services.loyalty.books.adjusting import (
+    Adjustment,
+    AdjustmentPolicy,
+    AlreadyDecided,
+    OwnApproval,
+)
+from services.loyalty.books.lines import LineState
+from services.loyalty.earning.limits import (
+    Candidate,
+    Day,
+    EarningLimits,
+    Watch,
+    Weighed,
+    exceeded,
+    under,
+)
+from services.loyalty.terms.definitions import Book, Version
 from shared.errors import Unprocessable
 from shared.stores import Stores
 

@@ -7,13 +7,14 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.loyalty import admission, membership, orders
-from services.loyalty.admission import Waiting
-from services.loyalty.decisions import Evidence
-from services.loyalty.definitions import Book, Version
-from services.loyalty.ledger import Account
-from services.loyalty.membership import Joining, MembershipTerms, Stay
-from services.loyalty.orders import Known, OrderState, Terms
+from services.loyalty.books.ledger import Account
+from services.loyalty.earning import admission, orders
+from services.loyalty.earning.admission import Waiting
+from services.loyalty.earning.decisions import Evidence
+from services.loyalty.earning.orders import Known, OrderState, Terms
+from services.loyalty.members import membership
+from services.loyalty.members.membership import Joining, MembershipTerms, Stay
+from services.loyalty.terms.definitions import Book, Version
 from services.loyalty.tests.shop import NOON, Order, histories
 from shared.stores import Store, Stores
 

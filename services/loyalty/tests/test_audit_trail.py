@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.loyalty.ledger import AccountKind
+from services.loyalty.books.ledger import AccountKind
 from services.loyalty.store import trail
 from services.loyalty.tests.closer import TODAY, close, lay_down, look, on, send
 from services.loyalty.tests.shop import Order, line, merged

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from services.loyalty import awarding, cart, rules
-from services.loyalty.awarding import Action, award, award_action
-from services.loyalty.caps import Used
-from services.loyalty.cart import Cart, Item, Shopper
-from services.loyalty.definitions import Book, Version
-from services.loyalty.rules import BASE, EarningRule, Rulebook, asked, rulebook_at
+from services.loyalty.earning import awarding, rules
+from services.loyalty.earning.awarding import Action, award, award_action
+from services.loyalty.earning.caps import Used
+from services.loyalty.earning.rules import BASE, EarningRule, Rulebook, asked, rulebook_at
+from services.loyalty.terms import cart
+from services.loyalty.terms.cart import Cart, Item, Shopper
+from services.loyalty.terms.definitions import Book, Version
 
 FAST = settings(derandomize=True, deadline=None, max_examples=200)
 NOON = datetime(2026, 11, 18, 12, tzinfo=UTC)  # a Wednesday

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.loyalty.bindings import ExternalId
+from services.loyalty.members.bindings import ExternalId
 from services.loyalty.tests.caller import Api, new_key
 from services.loyalty.tests.shop import erasure, merged
 from shared.keys import dev_token

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from services.loyalty import birthdays
+from services.loyalty.jobs import birthdays
 from services.loyalty.tests import test_tiering
 from services.loyalty.tests.counter import Counter, counter_at, earn
 from services.loyalty.tests.shop import NOON, erasure, merged

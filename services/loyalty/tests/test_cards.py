@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.loyalty import cards
-from services.loyalty.cards import CardNumber, MemberCode, Misread
+from services.loyalty.members import cards
+from services.loyalty.members.cards import CardNumber, MemberCode, Misread
 
 SECRET = b"the tests' own secret of member codes, 32 bytes"
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)

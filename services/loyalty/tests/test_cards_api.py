@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 import time_machine
 
-from services.loyalty import cards
 from services.loyalty.api.cards import read_secret
+from services.loyalty.members import cards
 from services.loyalty.tests.caller import Api, new_key
 from services.loyalty.tests.shop import Order, erasure, merged
 from shared.keys import dev_token

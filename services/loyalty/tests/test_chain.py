@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from typer.testing import CliRunner
 
-from services.loyalty import chain, sealing
 from services.loyalty.__main__ import app
-from services.loyalty.chain import Broken
+from services.loyalty.books import chain
+from services.loyalty.books.chain import Broken
+from services.loyalty.jobs import sealing
 from services.loyalty.tests.shop import Order, erasure
 from shared.events.ledger import TOPIC
 from shared.testing import Door

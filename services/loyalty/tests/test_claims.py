@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.loyalty import claiming
-from services.loyalty.claims import Claim, Given, moves
+from services.loyalty.promotions.claims import Claim, Given, moves
 from services.loyalty.tests import test_rules, test_tiering
 from services.loyalty.tests.shop import NOON, Order, erasure, line, merged, unmerged
+from services.loyalty.work import claiming
 from shared.clock import Clock
 from shared.keys import dev_token
 

@@ -7,9 +7,9 @@ from datetime import date, timedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.loyalty import timers
-from services.loyalty.accounting import name_of, next_month
-from services.loyalty.statement import SIGNS
+from services.loyalty.books.accounting import name_of, next_month
+from services.loyalty.jobs import timers
+from services.loyalty.reporting.statement import SIGNS
 from services.loyalty.tests.closer import balanced, close, lay_down, send, ties, totals
 from services.loyalty.tests.conftest import open_one
 from services.loyalty.tests.shop import NOON, histories

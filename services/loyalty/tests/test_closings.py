@@ -10,8 +10,10 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from services.loyalty import chain, closing_cli, sealing
-from services.loyalty.closed_month import Statement
+from services.loyalty import closing_cli
+from services.loyalty.books import chain
+from services.loyalty.jobs import sealing
+from services.loyalty.reporting.closed_month import Statement
 from services.loyalty.tests.closer import (
     LATER,
     approve,

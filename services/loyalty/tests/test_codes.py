@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.loyalty import codes
+from services.loyalty.benefits import codes
 
 CODES = st.binary(min_size=10, max_size=10).map(codes.encode)
 PLACES = st.integers(0, codes.CHARACTERS - 1)

@@ -83,7 +83,7 @@ async def test_a_person_is_compared_under_all_ids(office, door):
 
 
 async def test_many_pages_are_compared(office, monkeypatch):
-    monkeypatch.setattr("services.loyalty.comparison.PAGE_ROWS", 2)
+    monkeypatch.setattr("services.loyalty.work.comparison.PAGE_ROWS", 2)
     rows = [(f"c{n}", 10 + n, "2026-01-05") for n in range(9)]
     await office.bring(office.file(*rows))
     told = [("ada", 10), ("bob", 5), *((f"c{n}", 10 + n) for n in range(9) if n != 4)]

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import ValidationError
 
-from services.loyalty.cart import Cart, Item, Shopper
-from services.loyalty.conditions import (
+from services.loyalty.terms.cart import Cart, Item, Shopper
+from services.loyalty.terms.conditions import (
     Birthday,
     Conditions,
     Hours,

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.loyalty import coupons
-from services.loyalty.cart import Shopper
-from services.loyalty.coupons import (
+from services.loyalty.benefits import coupons
+from services.loyalty.benefits.coupons import (
     Coupon,
     CouponExpired,
     CouponReserved,
@@ -24,8 +23,9 @@ from services.loyalty.coupons import (
     Use,
     Void,
 )
-from services.loyalty.programme import Expiry
-from services.loyalty.rewards import Limit, Reward, Standing, misses, period_start
+from services.loyalty.benefits.rewards import Limit, Reward, Standing, misses, period_start
+from services.loyalty.books.programme import Expiry
+from services.loyalty.terms.cart import Shopper
 from shared.errors import Conflict
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)

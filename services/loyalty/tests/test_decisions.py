@@ -7,14 +7,14 @@ from uuid import NAMESPACE_OID, uuid5
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.loyalty import orders, usage
-from services.loyalty.cart import Shopper
-from services.loyalty.decisions import Evidence
-from services.loyalty.definitions import Book, Version
-from services.loyalty.ledger import Account
-from services.loyalty.orders import Known, Terms
-from services.loyalty.points import is_void
-from services.loyalty.rules import EarningRule
+from services.loyalty.books.ledger import Account
+from services.loyalty.books.points import is_void
+from services.loyalty.earning import orders, usage
+from services.loyalty.earning.decisions import Evidence
+from services.loyalty.earning.orders import Known, Terms
+from services.loyalty.earning.rules import EarningRule
+from services.loyalty.terms.cart import Shopper
+from services.loyalty.terms.definitions import Book, Version
 from services.loyalty.tests.conftest import STORES
 from services.loyalty.tests.shop import NOON, Order, histories, line
 

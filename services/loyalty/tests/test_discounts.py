@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.loyalty import discounts
-from services.loyalty.cart import Cart, Item
-from services.loyalty.conditions import Selection
-from services.loyalty.discounts import Presented, apply
-from services.loyalty.quoting import discounted, quote
-from services.loyalty.rewards import Reward
+from services.loyalty.benefits import discounts
+from services.loyalty.benefits.discounts import Presented, apply
+from services.loyalty.benefits.rewards import Reward
+from services.loyalty.promotions.quoting import discounted, quote
+from services.loyalty.terms.cart import Cart, Item
+from services.loyalty.terms.conditions import Selection
 from services.loyalty.tests import carts
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)

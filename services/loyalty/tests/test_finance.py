@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.loyalty.accounting import next_month
-from services.loyalty.finance import (
+from services.loyalty.books.accounting import next_month
+from services.loyalty.reporting.finance import (
     Curve,
     Development,
     Expiring,
@@ -20,8 +20,8 @@ from services.loyalty.finance import (
     experience,
     forecast,
 )
-from services.loyalty.statement import SIGNS, Key, Sums
-from services.loyalty.valuation import Breakage, PointValue
+from services.loyalty.reporting.statement import SIGNS, Key, Sums
+from services.loyalty.reporting.valuation import Breakage, PointValue
 
 HALF = Fraction(1, 2)
 FEN = Fraction(1)

@@ -153,7 +153,7 @@ async def test_an_order_that_is_known_here_is_named(office, door):
 
 
 async def test_lines_of_an_order_may_be_far_apart(office, door, ask, monkeypatch):
-    monkeypatch.setattr("services.loyalty.imports.CHUNK_ROWS", 2)
+    monkeypatch.setattr("services.loyalty.work.imports.CHUNK_ROWS", 2)
     rows = [award(str(n), 10, status="pending", order_id=f"o{n % 2}") for n in range(7)]
 
     await office.bring(office.file(*rows, header=AWARDS), "awards")
@@ -166,7 +166,7 @@ async def test_lines_of_an_order_may_be_far_apart(office, door, ask, monkeypatch
 async def test_what_became_of_brought_rows_does_not_keep_a_killed_run_from_going_on(
     office, door, ask, monkeypatch
 ):
-    monkeypatch.setattr("services.loyalty.imports.CHUNK_ROWS", 2)
+    monkeypatch.setattr("services.loyalty.work.imports.CHUNK_ROWS", 2)
     rows = [
         award("1", 10, status="pending", order_id=f"o{n}", customer_id=f"c{n}") for n in range(4)
     ]
@@ -183,7 +183,7 @@ async def test_what_became_of_brought_rows_does_not_keep_a_killed_run_from_going
 
 
 async def test_awards_are_taken_back_unless_their_order_has_gone_on(office, door, ask, monkeypatch):
-    monkeypatch.setattr("services.loyalty.import_back.CHUNK_ROWS", 2)
+    monkeypatch.setattr("services.loyalty.work.import_back.CHUNK_ROWS", 2)
     rows = [award(str(n), 10, status="pending", order_id=f"o{n % 2}") for n in range(5)]
     path = office.file(*rows, header=AWARDS)
     await office.bring(path, "awards")

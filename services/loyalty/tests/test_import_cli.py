@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from services.loyalty import import_cli
 from services.loyalty.import_cli import read_mapping
-from services.loyalty.import_desk import Desk
+from services.loyalty.work.import_desk import Desk
 
 
 @pytest.fixture

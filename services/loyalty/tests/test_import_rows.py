@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.loyalty.import_columns import PRESETS, Mapping, fields_of, places
-from services.loyalty.import_fields import Fault, Terms
-from services.loyalty.import_rows import Control, read
+from services.loyalty.arrivals.import_columns import PRESETS, Mapping, fields_of, places
+from services.loyalty.arrivals.import_fields import Fault, Terms
+from services.loyalty.arrivals.import_rows import Control, read
 from services.loyalty.store.scratch import Scratch
 from shared.errors import Fatal
 from shared.stores import Store, Stores

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from services.loyalty.import_desk import Desk
 from services.loyalty.tests.caller import Api
 from services.loyalty.tests.office import NOW, Office
 from services.loyalty.tests.shop import NOON, erasure
 from services.loyalty.tests.test_subscriptions_api import PATH, PLAN, refund, told
 from services.loyalty.tests.test_tiering import PLAN as TIERS
+from services.loyalty.work.import_desk import Desk
 from shared.errors import Fatal
 
 HEADER = (

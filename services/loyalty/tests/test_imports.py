@@ -9,13 +9,13 @@ import sys
 
 import pytest
 
-from services.loyalty.import_columns import PRESETS, Mapping
-from services.loyalty.import_desk import Desk
-from services.loyalty.imports import Importer
+from services.loyalty.arrivals.import_columns import PRESETS, Mapping
 from services.loyalty.store import imports as import_store
 from services.loyalty.tests.office import Office
 from services.loyalty.tests.shop import Order, erasure
 from services.loyalty.tests.test_worker import balanced
+from services.loyalty.work.import_desk import Desk
+from services.loyalty.work.imports import Importer
 from shared.errors import Fatal
 
 ADA, BOB = ("ada", 100, "2026-01-05", "2027-06-30"), ("bob", 50, "2026-02-05", "")
@@ -104,7 +104,7 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("after", [0, 1, 2])
 async def test_a_run_that_is_killed_goes_on_where_it_was(office, door, ask, monkeypatch, after):
-    monkeypatch.setattr("services.loyalty.imports.CHUNK_ROWS", 3)
+    monkeypatch.setattr("services.loyalty.work.imports.CHUNK_ROWS", 3)
     path = office.file(*((f"c{n}", n + 1, "2026-01-05") for n in range(8)))
     bring, chunks = Importer._bring, []
 
@@ -130,7 +130,7 @@ async def test_a_run_that_is_killed_goes_on_where_it_was(office, door, ask, monk
 
 
 async def test_two_runs_at_once_bring_each_row_once(office, ask, monkeypatch):
-    monkeypatch.setattr("services.loyalty.imports.CHUNK_ROWS", 2)
+    monkeypatch.setattr("services.loyalty.work.imports.CHUNK_ROWS", 2)
     path = office.file(*((f"c{n}", 10, "2026-01-05") for n in range(10)))
     await office.bring(path, dry=True)
 
@@ -143,7 +143,7 @@ async def test_two_runs_at_once_bring_each_row_once(office, ask, monkeypatch):
 
 
 async def test_two_runs_that_go_on_at_once_bring_each_row_once(office, ask, monkeypatch):
-    monkeypatch.setattr("services.loyalty.imports.CHUNK_ROWS", 2)
+    monkeypatch.setattr("services.loyalty.work.imports.CHUNK_ROWS", 2)
     path = office.file(*((f"c{n}", 10, "2026-01-05") for n in range(10)))
     bring = Importer._bring
 
@@ -220,7 +220,7 @@ async def test_a_batch_is_taken_back_but_for_what_was_spent(office, door, ask):
 
 
 async def test_a_reversal_that_is_killed_goes_on(office, ask, monkeypatch):
-    monkeypatch.setattr("services.loyalty.import_back.CHUNK_ROWS", 2)
+    monkeypatch.setattr("services.loyalty.work.import_back.CHUNK_ROWS", 2)
     path = office.file(*((f"c{n}", 10, "2026-01-05") for n in range(5)))
     await office.bring(path)
 
@@ -301,7 +301,7 @@ async def test_a_file_that_cannot_be_read_says_where_and_what_to_do(office, cont
 
 
 async def test_orders_may_come_in_while_a_file_is_brought(office, door, ask, monkeypatch):
-    monkeypatch.setattr("services.loyalty.imports.CHUNK_ROWS", 5)
+    monkeypatch.setattr("services.loyalty.work.imports.CHUNK_ROWS", 5)
     names = [f"c{n}" for n in range(20)]
     path = office.file(*((name, 10, "2026-01-05") for name in names))
 

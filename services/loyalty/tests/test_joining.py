@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from services.loyalty import joining, leaving
-from services.loyalty.membership import Joining
+from services.loyalty.members.membership import Joining
 from services.loyalty.tests.caller import Api, new_key
 from services.loyalty.tests.shop import NOON, Order, erasure, line, merged
 from services.loyalty.tests.test_giving import registered
+from services.loyalty.work import joining, leaving
 from shared.clock import Clock
 from shared.events.fields import Contact
 from shared.keys import dev_token

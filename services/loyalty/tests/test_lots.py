@@ -7,11 +7,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.loyalty import lots, wallet
-from services.loyalty.ledger import Account, AccountKind, Deed, cause_of
-from services.loyalty.lots import NEVER, Lot
+from services.loyalty.books import lots, wallet
+from services.loyalty.books.ledger import Account, AccountKind, Deed, cause_of
+from services.loyalty.books.lots import NEVER, Lot
+from services.loyalty.books.wallet import NotEnoughPoints, Wallet
 from services.loyalty.tests.shop import NOON
-from services.loyalty.wallet import NotEnoughPoints, Wallet
 
 ADA, VISITOR = UUID(int=1), UUID(int=2)
 

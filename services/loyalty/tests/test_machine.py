@@ -22,12 +22,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from services.loyalty import carts, points, timers
-from services.loyalty.awarding import award
-from services.loyalty.caps import Used
-from services.loyalty.cart import Shopper
-from services.loyalty.definitions import Book
-from services.loyalty.rules import rulebook_at
+from services.loyalty.books import points
+from services.loyalty.earning import carts
+from services.loyalty.earning.awarding import award
+from services.loyalty.earning.caps import Used
+from services.loyalty.earning.rules import rulebook_at
+from services.loyalty.jobs import timers
+from services.loyalty.terms.cart import Shopper
+from services.loyalty.terms.definitions import Book
 from services.loyalty.tests.conftest import STORES
 from services.loyalty.tests.shop import NOON, STEPS, Order, line, step
 from shared.clock import Clock

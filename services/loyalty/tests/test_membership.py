@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.loyalty import membership
-from services.loyalty.membership import Joining, MembershipTerms, NoMember, OtherTerms
+from services.loyalty.members import membership
+from services.loyalty.members.membership import Joining, MembershipTerms, NoMember, OtherTerms
 from shared.errors import Unprocessable
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from services.loyalty.offers import Offer
-from services.loyalty.quoting import quote
+from services.loyalty.promotions.offers import Offer
+from services.loyalty.promotions.quoting import quote
 from services.loyalty.tests.carts import ADA, cart, item, offer
 
 PAGE = Path(__file__).parents[3] / "docs" / "offers.md"

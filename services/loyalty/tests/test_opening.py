@@ -6,10 +6,10 @@ from uuid import UUID, uuid5
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.loyalty import opening
-from services.loyalty.import_rows import AwardRow, BalanceRow, brought
-from services.loyalty.ledger import Account, AccountKind
-from services.loyalty.opening import Batch, Brought
+from services.loyalty.arrivals import opening
+from services.loyalty.arrivals.import_rows import AwardRow, BalanceRow, brought
+from services.loyalty.arrivals.opening import Batch, Brought
+from services.loyalty.books.ledger import Account, AccountKind
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 BATCH = Batch(7, NOW)

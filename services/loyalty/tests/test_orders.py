@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.loyalty import orders
-from services.loyalty import wallet as wallets
-from services.loyalty.definitions import Book, Version
-from services.loyalty.ledger import Account, AccountKind, Deed, cause_of
-from services.loyalty.orders import Known, Terms
-from services.loyalty.programme import Activation, Expiry, Programme, Returns
+from services.loyalty.books import wallet as wallets
+from services.loyalty.books.ledger import Account, AccountKind, Deed, cause_of
+from services.loyalty.books.programme import Activation, Expiry, Programme, Returns
+from services.loyalty.books.wallet import Wallet
+from services.loyalty.earning import orders
+from services.loyalty.earning.orders import Known, Terms
+from services.loyalty.terms.definitions import Book, Version
 from services.loyalty.tests.conftest import STORES
 from services.loyalty.tests.shop import NOON, Order, histories, line
-from services.loyalty.wallet import Wallet
 from shared.errors import Reject
 
 FAST = settings(derandomize=True, deadline=None, max_examples=60)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.loyalty.phrases import language_of, tell
+from services.loyalty.members.phrases import language_of, tell
 from services.loyalty.tests.shop import Order
 from shared.keys import dev_token
 

@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.loyalty import carts, points
-from services.loyalty.awarding import award
-from services.loyalty.caps import Used
-from services.loyalty.cart import Shopper
-from services.loyalty.definitions import Book
-from services.loyalty.rules import rulebook_at
+from services.loyalty.books import points
+from services.loyalty.earning import carts
+from services.loyalty.earning.awarding import award
+from services.loyalty.earning.caps import Used
+from services.loyalty.earning.rules import rulebook_at
+from services.loyalty.terms.cart import Shopper
+from services.loyalty.terms.definitions import Book
 from services.loyalty.tests.conftest import STORES
 from services.loyalty.tests.shop import NOON, Order, line
 from shared.errors import Reject

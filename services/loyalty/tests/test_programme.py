@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.loyalty.definitions import Book, Version
-from services.loyalty.programme import Expiry, Programme, Redemption, programme_at
+from services.loyalty.books.programme import Expiry, Programme, Redemption, programme_at
+from services.loyalty.terms.definitions import Book, Version
 from shared.clock import Clock
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")

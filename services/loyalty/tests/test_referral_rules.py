@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.loyalty import referral_facts
-from services.loyalty.referral_awards import Used, settle
-from services.loyalty.referral_facts import normal_email, normal_phone
-from services.loyalty.referral_loading import Loaded
-from services.loyalty.referrals import (
+from services.loyalty.inviting import referral_facts
+from services.loyalty.inviting.referral_awards import Used, settle
+from services.loyalty.inviting.referral_facts import normal_email, normal_phone
+from services.loyalty.inviting.referrals import (
     Facts,
     OrderFact,
     Referral,
@@ -23,6 +22,7 @@ from services.loyalty.referrals import (
 )
 from services.loyalty.tests.conftest import STORES
 from services.loyalty.tests.shop import NOON, histories
+from services.loyalty.work.referral_loading import Loaded
 from shared.aliases import Person
 
 FACT = OrderFact("o1", "bob", 1, NOON, NOON, "web", paid=True, net_minor=2000, arrived=True)

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 
-from services.loyalty import referring
 from services.loyalty.store import referral_facts as facts
 from services.loyalty.tests.desk import callers
 from services.loyalty.tests.shop import (
@@ -18,6 +17,7 @@ from services.loyalty.tests.shop import (
     unmerged,
 )
 from services.loyalty.tests.test_worker import balanced
+from services.loyalty.work import referring
 from shared.clock import Clock
 from shared.events import codec
 from shared.events.customers import CustomerRegistered

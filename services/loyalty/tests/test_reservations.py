@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.loyalty import timers
+from services.loyalty.jobs import timers
 from services.loyalty.tests.shop import NOON, Order, erasure, line, merged, unmerged
 from services.loyalty.tests.test_worker import balanced
 from shared.clock import Clock

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.loyalty.quoting import discounted, quote
-from services.loyalty.stacking import Use
+from services.loyalty.promotions.quoting import discounted, quote
+from services.loyalty.promotions.stacking import Use
 from services.loyalty.tests.carts import (
     ADA,
     KINDS,

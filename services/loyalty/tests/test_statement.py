@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.loyalty import vouchers
-from services.loyalty.accounting import (
+from services.loyalty.books.accounting import (
     Calendar,
     month_of,
     months_between,
     next_month,
     parse_month,
 )
-from services.loyalty.ledger import AccountKind
-from services.loyalty.statement import GROUPS, SIGNS, Flow, Key, Line, fold, total, value
-from services.loyalty.valuation import Accounts, round_half_up
+from services.loyalty.books.ledger import AccountKind
+from services.loyalty.reporting import vouchers
+from services.loyalty.reporting.statement import GROUPS, SIGNS, Flow, Key, Line, fold, total, value
+from services.loyalty.reporting.valuation import Accounts, round_half_up
 
 OCTOBER, NOVEMBER = date(2026, 10, 1), date(2026, 11, 1)
 MEMBER = sorted(GROUPS)

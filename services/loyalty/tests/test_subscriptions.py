@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.loyalty import subscriptions
-from services.loyalty.definitions import Version
-from services.loyalty.subscriptions import (
+from services.loyalty.members import subscriptions
+from services.loyalty.members.subscriptions import (
     AlreadyRefunded,
     MembershipPlan,
     Purchase,
     TermOver,
     paid_tier,
 )
+from services.loyalty.terms.definitions import Version
 from shared.errors import Unprocessable
 
 ZONE = "Asia/Shanghai"

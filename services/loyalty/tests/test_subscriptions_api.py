@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from services.loyalty import subscribing
 from services.loyalty.tests.caller import Api, new_key
 from services.loyalty.tests.shop import NOON, erasure, merged
+from services.loyalty.work import subscribing
 from shared.clock import Clock
 from shared.keys import dev_token
 

@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.loyalty import tiering
 from services.loyalty.store import definitions, members, standings
 from services.loyalty.tests.shop import (
     NOON,
@@ -20,6 +19,7 @@ from services.loyalty.tests.shop import (
     unmerged,
 )
 from services.loyalty.tests.test_api import seen
+from services.loyalty.work import tiering
 from shared.clock import Clock
 
 RUNS = itertools.count()

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.loyalty.definitions import Book, Version
-from services.loyalty.dossier import Holding, pool
-from services.loyalty.progress import progress, tier_at
-from services.loyalty.standing import Grant, Person, Standing, advance, count
-from services.loyalty.tiers import Bucket, Plans, Tier, TierPlan, plans_of
+from services.loyalty.levels.dossier import Holding, pool
+from services.loyalty.levels.progress import progress, tier_at
+from services.loyalty.levels.standing import Grant, Person, Standing, advance, count
+from services.loyalty.levels.tiers import Bucket, Plans, Tier, TierPlan, plans_of
+from services.loyalty.terms.definitions import Book, Version
 from shared.stores import Store, Stores
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")

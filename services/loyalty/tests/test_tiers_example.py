@@ -6,9 +6,9 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from services.loyalty.progress import progress
-from services.loyalty.standing import Person, count
-from services.loyalty.tiers import Bucket, Plans, TierPlan
+from services.loyalty.levels.progress import progress
+from services.loyalty.levels.standing import Person, count
+from services.loyalty.levels.tiers import Bucket, Plans, TierPlan
 
 PAGE = (Path(__file__).parents[3] / "docs" / "tiers.md").read_text()
 SHANGHAI = ZoneInfo("Asia/Shanghai")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.loyalty import timers
+from services.loyalty.jobs import timers
 from services.loyalty.tests.shop import Order, erasure, line
 from services.loyalty.tests.test_worker import balanced
 from shared.clock import Clock

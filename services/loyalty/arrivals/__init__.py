@@ -1,0 +1,1 @@
+"""What comes from another system, row by row. Pure."""

@@ -1,0 +1,1 @@
+"""Rewards, coupons and their codes. Pure."""

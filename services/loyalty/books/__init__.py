@@ -1,0 +1,1 @@
+"""The ledger, its lots and its chain, and how the programme lets points live. Pure."""

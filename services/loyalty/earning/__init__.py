@@ -1,0 +1,1 @@
+"""What orders and actions earn: rules, caps, limits, decisions as they are kept. Pure."""

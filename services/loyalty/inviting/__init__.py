@@ -1,0 +1,1 @@
+"""Referrals: who invited whom, what it is judged by, what both sides get. Pure."""

@@ -1,0 +1,1 @@
+"""Tiers: what counts for them, who stands where, and why. Pure."""

@@ -1,0 +1,1 @@
+"""Membership, paid terms, cards and ids from elsewhere. Pure."""

@@ -1,0 +1,1 @@
+"""Offers: money off and gifts, which apply together, what an order was promised. Pure."""

@@ -1,0 +1,1 @@
+"""Finance: what points cost, closed months, statements and vouchers. Pure."""

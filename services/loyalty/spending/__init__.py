@@ -1,0 +1,1 @@
+"""Points as money off, and what others are told of points. Pure."""

@@ -1,0 +1,1 @@
+"""What the store lays down, in versions; when it holds, and for which cart. Pure."""

@@ -1,0 +1,1 @@
+"""Load, fold, store: what handlers, API, jobs and commands do in their transactions."""
