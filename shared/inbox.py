@@ -17,6 +17,7 @@ from datetime import timedelta
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared import db
 from shared.events.envelope import Event
 
 DAYS_AHEAD = 3
@@ -63,15 +64,14 @@ async def claim(conn: AsyncConnection, consumer: str, events: Sequence[Event]) -
     """The events not handled before, in the order given, each once."""
     by_id = {(event.source, event.id): event for event in reversed(events)}
     firsts = [event for event in events if by_id[event.source, event.id] is event]
-    rows = await conn.execute(
+    rows = await db.run(
+        conn,
         CLAIM,
-        {
-            "consumer": consumer,
-            "topics": [event.topic for event in firsts],
-            "partitions": [event.partition for event in firsts],
-            "offsets": [event.offset for event in firsts],
-            **_names(firsts),
-        },
+        consumer=consumer,
+        topics=[event.topic for event in firsts],
+        partitions=[event.partition for event in firsts],
+        offsets=[event.offset for event in firsts],
+        **_names(firsts),
     )
     repeated = {(source, id_) for source, id_ in rows}
     return [event for event in firsts if (event.source, event.id) not in repeated]

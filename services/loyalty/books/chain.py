@@ -19,6 +19,7 @@ GENESIS = bytes(32)
 """The head before the first block."""
 
 PLAIN = {int, str}
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 Record = Mapping[str, Any]
 """A journal with its postings, as it is exported."""
 
@@ -51,13 +52,13 @@ class Verified:
     """Of each block, in hexadecimal."""
 
 
-def record(journal: Mapping[str, Any], postings: Iterable[Sequence[Any]]) -> Record:
+def record(journal: Iterable[tuple[str, Any]], postings: Iterable[Sequence[Any]]) -> Record:
     """As hashed and exported; a posting: position, account, line, lot, debit, credit, points.
 
     What a journal or posting does not have is left out. So one from before a column was
     there is hashed as it was then, and giving it a value afterwards breaks the chain.
     """
-    return {name: _plain(value) for name, value in journal.items() if value is not None} | {
+    return {name: _plain(value) for name, value in journal if value is not None} | {
         "postings": [[_plain(v) for v in posting if v is not None] for posting in postings]
     }
 
@@ -71,8 +72,7 @@ def _plain(value: Any) -> Any:
 
 
 def digest(journal: Record) -> bytes:
-    canonical = json.dumps(journal, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return sha256(canonical.encode()).digest()
+    return sha256(CANONICAL.encode(journal).encode()).digest()
 
 
 def seal(after: Block | None, journals: Sequence[Record]) -> Block:

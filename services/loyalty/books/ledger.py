@@ -42,6 +42,8 @@ class AccountKind(IntEnum):
     DONATED = 17
     SETTLED = 18  # spent points of a returned order, which a lower refund has paid
 
+    __hash__ = int.__hash__  # an enumeration's own is a function in Python
+
 
 JournalKind = Literal[
     "earn",

@@ -102,7 +102,7 @@ class Placed:
 
 async def load(conn: AsyncConnection, order_ids: Collection[str]) -> dict[str, Decision]:
     """What is decided of the orders so far, by id."""
-    rows = await conn.execute(LOAD_DECISIONS, {"order_ids": sorted(order_ids)})
+    rows = await db.run(conn, LOAD_DECISIONS, order_ids=sorted(order_ids))
     return {row[0]: _decision(row) for row in rows}
 
 

@@ -80,7 +80,7 @@ class OrderMoved(Exception):
 
 async def load(conn: AsyncConnection, order_ids: Collection[str]) -> dict[str, OrderState]:
     """The orders known so far, by id."""
-    rows = await conn.execute(LOAD_ORDERS, {"order_ids": sorted(order_ids)})
+    rows = await db.run(conn, LOAD_ORDERS, order_ids=sorted(order_ids))
     return {
         row[0]: OrderState(
             order_id=row[0],

@@ -26,6 +26,11 @@ LIST_JOURNALS = text("""
         refers_to, CASE WHEN accounting_date IS NOT NULL THEN store END AS store
     FROM journal WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
+JOURNAL = (
+    *("id", "account_id", "source", "document", "revision", "kind", "event_time", "recorded_at"),
+    *("cause_source", "cause_id", "cause_topic", "cause_partition", "cause_offset"),
+    *("accounting_date", "refers_to", "store"),
+)
 LIST_POSTINGS = text("""
     SELECT journal_id, position, account_id, line, lot_id, debit, credit, points
     FROM posting WHERE journal_id = ANY(CAST(:ids AS uuid[]))
@@ -66,10 +71,10 @@ async def take_unsealed(conn: AsyncConnection, journals_max: int) -> list[UUID]:
 async def list_records(conn: AsyncConnection, ids: Sequence[UUID]) -> list[Record]:
     """These journals with their postings, in the order of `ids`; one that is gone is left out."""
     postings: defaultdict[UUID, list[Sequence[Any]]] = defaultdict(list)
-    for journal_id, *posting in await conn.execute(LIST_POSTINGS, {"ids": list(ids)}):
+    for journal_id, *posting in await db.run(conn, LIST_POSTINGS, ids=list(ids)):
         postings[journal_id].append(posting)
-    rows = await conn.execute(LIST_JOURNALS, {"ids": list(ids)})
-    found = {row.id: chain.record(row._asdict(), postings[row.id]) for row in rows}
+    rows = await db.run(conn, LIST_JOURNALS, ids=list(ids))
+    found = {row[0]: chain.record(zip(JOURNAL, row, strict=True), postings[row[0]]) for row in rows}
     return [found[id_] for id_ in ids if id_ in found]
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.loyalty.earning.caps import Place
 from services.loyalty.earning.shoppers import Fact
+from shared import db
 
 # In key order, as every batch does it; what is newer stays.
 SAVE_FACTS = text("""
@@ -150,7 +151,7 @@ async def load_tallies(
         "subjects": sorted(subjects),
         "periods": sorted(periods),
     }
-    for customer_id, subject, period, amount in await conn.execute(LOAD_TALLIES, wanted):
+    for customer_id, subject, period, amount in await db.run(conn, LOAD_TALLIES, **wanted):
         found[customer_id][subject, period] = amount
     return found
 

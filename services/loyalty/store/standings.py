@@ -17,6 +17,7 @@ from services.loyalty.levels.dossier import Dossier, Holding
 from services.loyalty.levels.qualifying import Earned
 from services.loyalty.levels.standing import Grant, Person, Standing, next_due
 from services.loyalty.levels.tiers import Bucket, Plans
+from shared import db
 
 # Everything that a person's tier depends on, a row for each of his accounts. Of the days only
 # those from which his standing is brought further; all of them where it has to be made anew:
@@ -139,7 +140,7 @@ async def load(
     With each id the first day on which something changes or is asked for, and whether all
     of his days are needed whatever has been brought to where.
     """
-    rows = await conn.execute(LOAD_PEOPLE, _parameters(wanted, plans, pooled=pooled))
+    rows = await db.run(conn, LOAD_PEOPLE, **_parameters(wanted, plans, pooled=pooled))
     return _dossiers(rows)
 
 
