@@ -41,7 +41,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "posting": (
         *("journal_id", "account_id", "points", "position", "debit", "credit", "line", "lot_id"),
     ),
-    "lot": Lot.__slots__,
+    "lot": Lot._fields,
     "order_state": (
         *("order_id", "customer_id", "revision", "type", "event_time", "store", "verdict"),
         *("earned_in", "lines"),

@@ -12,7 +12,7 @@ no event has touched it. What the member has spent or owes is named, and stays b
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -176,7 +176,7 @@ def open_awards(
             deed = batch.deed(row.row, row.store)
             earned_in = out.wallet.book(account_id, deed, "opening", [posting]).id
         lines = {**before.lines, row.line_id: _line(row)}
-        out.orders[row.order_id] = replace(before, lines=lines, earned_in=earned_in)
+        out.orders[row.order_id] = before._replace(lines=lines, earned_in=earned_in)
         out.awards.append(_award(batch, row))
         out.rows.append(
             Brought(row.row, account_id, None, points, row.order_id, row.line_id),
@@ -274,6 +274,6 @@ def _drop_line(batch: Batch, row: Brought, orders: Mapping[str, OrderState], out
         deed = batch.deed(row.row, state.store)
         out.wallet.book(row.account_id, deed, "reverse", [posting])
     lines = {line_id: line for line_id, line in state.lines.items() if line_id != row.line_id}
-    out.orders[row.order_id] = replace(state, lines=lines)
+    out.orders[row.order_id] = state._replace(lines=lines)
     if not lines:
         out.emptied.add(row.order_id)

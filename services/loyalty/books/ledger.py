@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from hashlib import blake2b
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 from uuid import UUID
 
 from shared.errors import Reject
@@ -68,8 +68,7 @@ SOURCE = "regulars/loyalty"
 """The source of what this service causes itself, and of what it tells."""
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(NamedTuple):
     """`points` from the account `debit` to the account `credit`, for one line of the document."""
 
     line: str
@@ -86,8 +85,7 @@ def points_of(postings: Sequence[Posting]) -> int:
     return sum(p.points for p in postings if p.credit is postings[0].credit)
 
 
-@dataclass(frozen=True, slots=True)
-class Journal:
+class Journal(NamedTuple):
     """One fact in one member's books, and what caused it: an event, a request, a due time."""
 
     id: UUID
@@ -105,8 +103,7 @@ class Journal:
         return points_of(self.postings)
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(NamedTuple):
     """What a member holds under one customer id; `account_id` is all that the books know of him."""
 
     customer_id: str
@@ -128,8 +125,7 @@ class Purse:
     owed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Deed:
+class Deed(NamedTuple):
     """A fact to be booked: a journal's business key, but for its kind, and its cause."""
 
     source: str

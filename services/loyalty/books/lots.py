@@ -11,10 +11,9 @@ that books the expiry has come by.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 Share = Literal["remaining", "reserved", "used", "expired", "taken_back"]
@@ -23,8 +22,7 @@ SHARES: tuple[Share, ...] = ("remaining", "reserved", "used", "expired", "taken_
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Lot:
+class Lot(NamedTuple):
     """`points` went in so far; `used` are spent, donated, or paid a debt."""
 
     id: UUID
@@ -51,14 +49,13 @@ class Lot:
         left = getattr(self, source) - points
         assert points >= 0, "a share gives what it has"
         assert left >= 0, "a share gives what it has"
-        return replace(self, **{source: left, target: getattr(self, target) + points})
+        return self._replace(**{source: left, target: getattr(self, target) + points})
 
     def add(self, points: int) -> "Lot":
-        return replace(self, points=self.points + points, remaining=self.remaining + points)
+        return self._replace(points=self.points + points, remaining=self.remaining + points)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """So many points of one lot: what a reservation holds, and gives back to its own lots."""
 
     lot_id: UUID

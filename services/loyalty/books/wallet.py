@@ -8,7 +8,7 @@ whatever happens. Who owes points pays them with the next that become active.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -112,7 +112,7 @@ def activate(
     same = [lot for lot in wallet.of_document(account_id, deed) if lot.expires_at == expires_at]
     lot = same[0] if same else _new_lot(account_id, deed, expires_at)
     wallet.put(lot.add(points))
-    into = [replace(posting, lot_id=lot.id) for posting in postings]
+    into = [posting._replace(lot_id=lot.id) for posting in postings]
     return wallet.book(account_id, deed, kind, [*into, *repay(wallet, account_id, [lot.id])])
 
 
@@ -246,5 +246,5 @@ def _book_parts(
         by_account[wallet.lots[part.lot_id].account_id].append(part)
     assert len(by_account) < DEED_ACCOUNTS_MAX, "a person has fewer ids"
     for index, (account_id, own) in enumerate(sorted(by_account.items())):
-        step = replace(deed, revision=deed.revision + index)
+        step = deed._replace(revision=deed.revision + index)
         wallet.book(account_id, step, kind, postings(account_id, own))

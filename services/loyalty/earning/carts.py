@@ -106,8 +106,7 @@ def _known(item: Item, products: Products) -> Item:
     product = products.get(item.product_id)
     if product is None:
         return item
-    return replace(
-        item,
+    return item._replace(
         category=product.category or item.category,
         brand=product.brand or item.brand,
         attributes={**product.attributes, **product.variants.get(item.sku, {})},

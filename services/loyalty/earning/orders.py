@@ -10,8 +10,9 @@ rejected by name. A guest's order, which has booked nothing, goes to whoever cla
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from services.loyalty.books import ledger, points
@@ -36,9 +37,10 @@ from shared.events.envelope import Event
 from shared.events.orders import OrderSnapshot
 from shared.stores import Stores
 
+NO_LINES: Mapping[str, LineState] = {}
 
-@dataclass(frozen=True, slots=True)
-class OrderState:
+
+class OrderState(NamedTuple):
     """An order at the last revision seen; `lines` are those that earn."""
 
     order_id: str
@@ -49,7 +51,7 @@ class OrderState:
     time: datetime
     store: str
     verdict: Verdict
-    lines: Mapping[str, LineState] = field(default_factory=dict)
+    lines: Mapping[str, LineState] = NO_LINES
     earned_in: UUID | None = None
     """The last journal in which the order earned: what a reversal refers to."""
     activates_at: datetime | None = None
@@ -259,7 +261,7 @@ def mature(state: OrderState, account: Account, terms: Terms, out: Outcome) -> O
     deed = Deed(ORDER, state.order_id, -int(due.timestamp()), cause, state.store)
     moves = differences(state.lines, after)
     post(moves, deed, account, terms, out, earned_in=state.earned_in)
-    return replace(state, lines=after, activates_at=next_due(after))
+    return state._replace(lines=after, activates_at=next_due(after))
 
 
 def post(

@@ -4,7 +4,6 @@ Released, its points become active when they would have: what was due meanwhile 
 its own time. Declined, what is pending is taken back, and no later event earns again.
 """
 
-from dataclasses import replace
 from datetime import datetime
 
 from services.loyalty.books.ledger import Account, Deed
@@ -21,7 +20,7 @@ HOLD = "hold"
 def release(
     state: OrderState, account: Account, terms: Terms, out: Outcome, *, now: datetime
 ) -> OrderState:
-    state = replace(state, hold="released", activates_at=next_due(state.lines))
+    state = state._replace(hold="released", activates_at=next_due(state.lines))
     while state.activates_at and state.activates_at <= now:
         state = orders.mature(state, account, terms, out)
     return state
@@ -35,4 +34,4 @@ def decline(
     # Below zero: a decision, which no revision of the order is.
     deed = Deed(HOLD, state.order_id, -1, cause, state.store)
     orders.post(moves, deed, account, terms, out, earned_in=state.earned_in)
-    return replace(state, lines=lines, hold="declined", activates_at=None)
+    return state._replace(lines=lines, hold="declined", activates_at=None)

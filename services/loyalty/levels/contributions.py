@@ -7,9 +7,8 @@ same day. An action counts on the day on which it was done, for the points that 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from services.loyalty.books import points
@@ -23,16 +22,14 @@ from shared.events.orders import Line, OrderSnapshot
 Outlook = Literal["same", "grows", "may_shrink"]
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(NamedTuple):
     """What an order counts for now, and on which day for ever."""
 
     day: date
     bucket: Bucket
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What an event changes of one day of one account."""
 
     customer_id: str

@@ -96,8 +96,7 @@ def _lowered(item: Item, by_line: Mapping[str, int]) -> Item:
     if not off:
         return item
     left = item.total_minor - off
-    return replace(
-        item,
+    return item._replace(
         total_minor=left,
         discount_minor=item.discount_minor + off,
         tax_minor=item.tax_minor * left // item.total_minor,
@@ -156,8 +155,7 @@ def _reach(basket: Basket, now: Applied, short: Verdict, tries: Iterator[int]) -
 
 
 def _more(like: Item, pieces: int, price_minor: int) -> Item:
-    return replace(
-        like,
+    return like._replace(
         line_id=MORE,
         quantity=pieces,
         total_minor=pieces * price_minor,

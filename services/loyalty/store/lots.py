@@ -4,9 +4,8 @@ A lot is only changed by who holds its account's lock, so it needs none of its o
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
 from uuid import UUID
 
 from sqlalchemy import text
@@ -15,8 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.loyalty.books.lots import Lot
 from shared import db
 
-LOT = tuple(field.name for field in fields(Lot))
-_row = attrgetter(*LOT)
+LOT = Lot._fields
 
 SPENDABLE_MAX = 1_000
 """Lots of one account at once: a thousand earnings, the next to expire first."""
@@ -119,7 +117,7 @@ async def load_spendable(
 async def save(conn: AsyncConnection, lots: Iterable[Lot], known: Collection[UUID]) -> None:
     """Write lots: those in `known` are there already."""
     by_age = sorted(lots, key=lambda lot: lot.id)
-    if new := [_row(lot) for lot in by_age if lot.id not in known]:
+    if new := [lot for lot in by_age if lot.id not in known]:
         await db.copy_rows(conn, "lot", LOT, new)
     if old := [lot for lot in by_age if lot.id in known]:
         columns = ("points", "remaining", "reserved", "used", "expired", "taken_back")

@@ -8,13 +8,13 @@ currency; what an order in another currency comes to in it is settled before.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
-from typing import Literal
+from typing import Literal, NamedTuple
 
+NONE: Mapping[str, object] = {}
 Kind = Literal["product", "shipping", "fee", "gift_card", "gift"]
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One line. `total_minor` is what the customer owes for it: after discounts, tax included."""
 
     line_id: str
@@ -30,7 +30,7 @@ class Item:
     category: tuple[str, ...] = ()
     """The path from the root, as the catalogue has it."""
     brand: str = ""
-    attributes: Mapping[str, object] = field(default_factory=dict)
+    attributes: Mapping[str, object] = NONE
 
 
 @dataclass(frozen=True, slots=True)

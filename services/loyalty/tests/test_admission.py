@@ -57,7 +57,7 @@ class Shop:
     def join(self, at=JOINS_AT):
         self.stays = [joined(at)]
         chosen = admission.creditable(self.waiting.values(), self.states, self.stays, BOOK)
-        anew = {id_: replace(s, revision=s.revision - 1) for id_, s in self.states.items()}
+        anew = {id_: s._replace(revision=s.revision - 1) for id_, s in self.states.items()}
         self._fold(anew, [(each.event, "earns") for each in chosen])
         for each in chosen:
             del self.waiting[each.event.data.order_id]
@@ -146,7 +146,7 @@ def test_an_order_that_was_unpaid_is_decided_when_it_is_paid():
 def test_an_order_that_went_on_without_what_waits_of_it_is_not_credited():
     shop = Shop()
     shop.give(Order().event("order.paid", 1))
-    shop.states["o1"] = replace(shop.states["o1"], revision=2)
+    shop.states["o1"] = shop.states["o1"]._replace(revision=2)
 
     assert shop.join() == 0
 

@@ -324,7 +324,7 @@ def test_more_spend_never_earns_less(lines, body, data):
     place = data.draw(st.integers(0, len(lines) - 1))
     dearer = list(lines)
     more = lines[place].total_minor + data.draw(st.integers(0, 50_000))
-    dearer[place] = dataclasses.replace(lines[place], total_minor=more)
+    dearer[place] = lines[place]._replace(total_minor=more)
     book = book_of(r=body, m={"kind": "multiplier", "percent": 150})
 
     one, two = (award(cart_of(*some), ADA, book, Used()).points for some in (lines, dearer))

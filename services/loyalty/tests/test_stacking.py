@@ -63,7 +63,7 @@ def test_neither_the_order_of_lines_nor_that_of_offers_matters(lines, found, ran
 @given(items(), MONOTONE, st.sampled_from(("list", "price")), items(1))
 def test_a_larger_cart_never_gets_less_off(lines, gives, basis, more):
     one = offer("o", gives, basis=basis)
-    added = [replace(each, line_id=f"+{each.line_id}") for each in more if each.kind == "product"]
+    added = [each._replace(line_id=f"+{each.line_id}") for each in more if each.kind == "product"]
 
     before, after = applied(lines, one), applied([*lines, *added], one)
 
@@ -97,8 +97,8 @@ def verdict_with_more(lines, found, near, like, less):
         total = pieces * min(price for each in counted if (price := cheapest(near, each)))
     else:
         pieces, total = 1, near.missing_minor - less
-    more = replace(
-        like, line_id="~", quantity=pieces, total_minor=total, discount_minor=0, tax_minor=0
+    more = like._replace(
+        line_id="~", quantity=pieces, total_minor=total, discount_minor=0, tax_minor=0
     )
     result = applied([*lines, more], *found)
     return next(each for each in result.verdicts if each.offer.id == near.offer.id)

@@ -121,7 +121,7 @@ def _take(
     if held:
         wallets.spend(wallet, deed, held, AccountKind.ADJUSTED, now)
     if owed := points - held:
-        rest = replace(deed, revision=DEED_ACCOUNTS_MAX + 1)
+        rest = deed._replace(revision=DEED_ACCOUNTS_MAX + 1)
         debt = Posting("", AccountKind.OWED, AccountKind.ADJUSTED, owed)
         wallet.book(own, rest, "adjust", [debt])
 

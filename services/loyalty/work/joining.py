@@ -7,7 +7,7 @@ have their ids from the order, so it earns once.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -143,7 +143,7 @@ async def _credit(
     chosen = admission.creditable(waiting, states, tuple(stays), terms.book)
     judged: list[Judged] = [(each.event, "earns") for each in chosen]
     # The revision is folded once more, now that it earns.
-    anew = {id_: replace(state, revision=state.revision - 1) for id_, state in states.items()}
+    anew = {id_: state._replace(revision=state.revision - 1) for id_, state in states.items()}
     owners = {each.event.data.order_id: each.customer_id for each in chosen}
     persons = await aliases.people_of(conn, owners.values())
     evidence = await deciding.load(conn, judged, owners, persons, terms)
