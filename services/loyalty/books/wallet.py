@@ -7,7 +7,7 @@ whatever happens. Who owes points pays them with the next that become active.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -82,8 +82,12 @@ class Wallet:
         self.journals.append(journal)
         return journal
 
-    def spendable(self, now: datetime) -> int:
-        return sum(lot.remaining for lot in self.lots.values() if not lot.is_over(now))
+    def spendable(self, now: datetime, of: Collection[UUID] | None = None) -> int:
+        """In these accounts; None: in all that are here."""
+        return sum(lot.remaining for lot in self.lots_of(of) if not lot.is_over(now))
+
+    def lots_of(self, accounts: Collection[UUID] | None) -> list[Lot]:
+        return [lot for lot in self.lots.values() if accounts is None or lot.account_id in accounts]
 
     def of(self, account_id: UUID) -> list[Lot]:
         """The account's lots that are here, in the order in which they are spent."""
@@ -117,15 +121,22 @@ def activate(
 
 
 def spend(
-    wallet: Wallet, deed: Deed, points: int, to: AccountKind, now: datetime
+    wallet: Wallet,
+    deed: Deed,
+    points: int,
+    to: AccountKind,
+    now: datetime,
+    *,
+    of: Collection[UUID] | None = None,
 ) -> tuple[Part, ...]:
-    """Take points from all accounts of the person, the first to expire first.
+    """Take points from these accounts, the first to expire first; None: from all that are here,
+    which then are one person's. A batch's wallet holds many persons'.
 
     To RESERVED they can come back; elsewhere they are used. NotEnoughPoints if there are
     fewer that have not expired.
     """
     assert points > 0, "nothing is not spent"
-    parts = lots.pick(wallet.lots.values(), points, now)
+    parts = lots.pick(wallet.lots_of(of), points, now)
     if lots.total(parts) < points:
         raise NotEnoughPoints(
             f"{points} points are asked for and {lots.total(parts)} can be spent",

@@ -147,11 +147,12 @@ def confirm_late(
 ) -> tuple[Reservation, int]:
     """The order is paid though the points are free again: spend what there is of them, in the
     order of dates; how many are missing."""
-    there = min(points, book.spendable(cause.time))
+    own = reservation.account_ids
+    there = min(points, book.spendable(cause.time, own))
     parts: tuple[Part, ...] = ()
     if there:
         deed, redeemed = deed_of(reservation, cause), AccountKind.REDEEMED
-        parts = wallet.spend(book, deed, there, redeemed, cause.time)
+        parts = wallet.spend(book, deed, there, redeemed, cause.time, of=own)
     after = replace(
         reservation,
         parts=parts,

@@ -357,3 +357,27 @@ async def test_the_erased_leave_no_name_on_their_reservations(shop, door, ask):
     async with door.engine.begin() as conn:
         await timers.time_out_due(conn, world)
     await balanced(ask)
+
+
+def short(found):
+    return [
+        (e.data.order_id, e.data.points, e.data.reason)
+        for e in found
+        if e.type == "points.shortfall"
+    ]
+
+
+async def test_who_pays_too_late_spends_nothing_of_others_in_the_same_batch(shop, door, ask):
+    bobs = Order("b1", "bob", lines=(line("1", 10_000),))
+    await door.give(*bobs.life())
+    late = await shop.reserve(60)
+    await shop.cancel(late)
+    await shop.confirm(await shop.reserve(100), order_id="o9")
+    await door.published()
+
+    again = at(bobs.every(shipped="all", delivered="all").event("order.delivered", 5))
+    await door.give(again, at(paid_with(late).event("order.paid", 1)))
+
+    assert await shop.held("bob") == (100, 0)
+    assert short(await door.published()) == [("o2", 60, "too_late")]
+    await balanced(ask)
