@@ -70,7 +70,7 @@ class Reservation:
     """How often it has been booked: what follows is another revision."""
 
 
-Reason = Literal["unknown_reservation", "other_order", "too_late"]
+Reason = Literal["unknown_reservation", "other_order", "too_late", "too_few"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,13 @@ def confirm(
         confirmed=points,
         step=reservation.step + 1,
     )
+
+
+def bind(reservation: Reservation, order_id: str) -> Reservation:
+    """The order has it from now on, and no other."""
+    if reservation.order_id:
+        return reservation
+    return replace(reservation, order_id=order_id, step=reservation.step + 1)
 
 
 def release(

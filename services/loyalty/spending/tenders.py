@@ -4,7 +4,8 @@ The order's `points` tender names its reservation. Once the order is paid the re
 confirmed, for as many points as the tender's amount takes; an order cancelled before frees it.
 As pieces come back, points come back in the proportion of the order's value: the whole order,
 all of them, in however many steps. An order that names a reservation of somebody else, of
-another order or of nobody gets a `points.shortfall`, once.
+another order or of nobody, or of more points than its reservation holds, gets a
+`points.shortfall`, once.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -81,6 +82,9 @@ def _follow(held: Held, event: Event, tender: Tender, out: Outcome) -> None:
     elif paid and not void and (found.state == "reserved" or _is_late(event, found)):
         found = _confirm(held, event, found, wanted, out)
     if found.state == "confirmed":
+        if paid and not void:
+            found = reservations.bind(found, order.order_id)
+            _check_covered(held, event, tender, found, out)
         found = _return(held, event, found, void=void)
     out.reservations[id_] = found
 
@@ -108,9 +112,26 @@ def _confirm(
     return after
 
 
+def _check_covered(
+    held: Held, event: Event, tender: Tender, found: Reservation, out: Outcome
+) -> None:
+    """Tell what the order says it took beyond what was spent; worth is the better of then and now,
+    for the programme may have changed meanwhile."""
+    rules = programme_at(held.book, event.time).redemption
+    currency = held.stores.base_currency
+    then_minor = found.amount_minor * found.confirmed // max(1, found.points)
+    spent_minor = max(then_minor, redemption.worth(found.confirmed, rules, currency))
+    missing_minor = _in_base(event.data, tender.amount_minor, currency) - spent_minor
+    if missing_minor > 0:
+        points_ = redemption.price(missing_minor, rules, currency)
+        _miss(held, event, Shortfall(event.data.order_id, found.id, points_, "too_few"), out)
+
+
 def _return(held: Held, event: Event, found: Reservation, *, void: bool) -> Reservation:
     order: OrderSnapshot = event.data
     amount_minor = found.amount_minor * found.confirmed // max(1, found.points)
+    if order.currency != held.stores.base_currency and order.base_total_minor:
+        amount_minor = amount_minor * order.total_minor // order.base_total_minor
     back, whole = redemption.returned_share(order, amount_minor)
     target = found.confirmed if void else found.confirmed * back // max(1, whole)
     after, more = reservations.give_back(held.wallet, found, target, event)
@@ -121,10 +142,13 @@ def _return(held: Held, event: Event, found: Reservation, *, void: bool) -> Rese
 
 def _points_of(order: OrderSnapshot, tender: Tender, rules: Redemption, currency: str) -> int:
     """How many points the tender's amount takes; of another currency by the order's own rate."""
-    amount_minor = tender.amount_minor
+    return redemption.price(_in_base(order, tender.amount_minor, currency), rules, currency)
+
+
+def _in_base(order: OrderSnapshot, amount_minor: int, currency: str) -> int:
     if order.currency != currency and order.base_total_minor and order.total_minor > 0:
-        amount_minor = amount_minor * order.base_total_minor // order.total_minor
-    return redemption.price(amount_minor, rules, currency)
+        return amount_minor * order.base_total_minor // order.total_minor
+    return amount_minor
 
 
 def _miss(held: Held, event: Event, missing: Shortfall, out: Outcome) -> None:

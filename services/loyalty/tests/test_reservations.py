@@ -381,3 +381,43 @@ async def test_who_pays_too_late_spends_nothing_of_others_in_the_same_batch(shop
     assert await shop.held("bob") == (100, 0)
     assert short(await door.published()) == [("o2", 60, "too_late")]
     await balanced(ask)
+
+
+async def test_a_reservation_confirmed_without_an_order_pays_the_first_that_names_it(
+    shop, door, ask
+):
+    one = await shop.reserve(60)
+    await shop.confirm(one)
+    first, second = paid_with(one, "o2"), paid_with(one, "o3")
+    await door.give(at(first.event("order.paid", 1)), at(second.event("order.paid", 1)))
+    await door.give(at(second.every(returned="all").event("return.received", 2)))
+
+    told = await shop.look(one)
+    assert (told["order_id"], told["given_back"]) == ("o2", 0)
+    assert short(await door.published()) == [("o3", 60, "other_order")]
+    await balanced(ask)
+
+
+async def test_a_tender_of_more_than_was_set_aside_is_told_what_is_missing(shop, door, ask):
+    event, http = await shop.reserve(40), await shop.reserve(60)
+    await shop.confirm(http, points=50, order_id="o3")
+
+    await door.give(at(paid_with(event, "o2", 70).event("order.paid", 1)))
+    await door.give(at(paid_with(http, "o3", 60).event("order.paid", 1)))
+    await door.give(at(paid_with(http, "o3", 60).event("order.shipped", 2)))
+
+    assert [(await shop.look(one))["confirmed"] for one in (event, http)] == [40, 50]
+    assert short(await door.published()) == [("o2", 30, "too_few"), ("o3", 10, "too_few")]
+    await balanced(ask)
+
+
+async def test_money_refunded_in_another_currency_gives_back_its_own_share(shop, door):
+    one = await shop.reserve(100)  # 1.00 in euro, of 4.00: 200 of 800 in dollars
+    order = paid_with(one, amount_minor=200, total_minor=800)
+    order = replace(order, more={**order.more, "currency": "USD", "base_total_minor": 400})
+    await door.give(at(order.event("order.paid", 1)))
+
+    half = order.every(delivered=4, refunded_minor=300)
+    await door.give(at(half.event("order.refunded", 2)))
+
+    assert (await shop.look(one))["given_back"] == 50
