@@ -23,7 +23,7 @@ from shared.events import codec
 from shared.events.envelope import Event
 from shared.events.orders import Line, OrderSnapshot, Tender
 
-POINTS = 30
+POINTS = 3_000
 STORE = "default"
 SOURCE = "shop/ballast"
 KINDS: dict[JournalKind, tuple[AccountKind, AccountKind]] = {
