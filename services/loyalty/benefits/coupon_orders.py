@@ -89,9 +89,11 @@ def _is_paid(event: Event) -> bool:
 
 
 def _is_cancelled(event: Event) -> bool:
-    """The order is cancelled whole, whether or not its producer counts pieces."""
-    if event.type != "order.cancelled":
-        return False
-    lines = [line for line in event.data.lines if line.kind == "product"]
-    counted = any(line.cancelled for line in event.data.lines)
-    return not counted or all(line.cancelled >= line.quantity for line in lines)
+    """The order is cancelled whole, whether or not its producer counts pieces. One that does says
+    so in what follows, too: a refund of it uses nothing."""
+    order: OrderSnapshot = event.data
+    if not any(line.cancelled for line in order.lines):
+        return event.type == "order.cancelled"
+    bought = [line for line in order.lines if line.kind == "product"]
+    gone = all(line.cancelled >= line.quantity for line in bought)
+    return gone and (bool(bought) or event.type == "order.cancelled")

@@ -183,6 +183,17 @@ async def test_a_paid_order_uses_its_coupon_and_a_cancelled_one_gives_it_back(sh
     assert (await shop.act("use", coupon, "o3"))["order_id"] == "o3"
 
 
+async def test_a_refund_that_follows_on_a_cancellation_leaves_the_coupon_free(shop, door):
+    coupon = await shop.take("five-off")
+    order = with_code(coupon)
+    gone = order.every(cancelled="all")
+    await door.give(at(order.event("order.paid", 1)), at(gone.event("order.cancelled", 2)))
+
+    await door.give(at(gone.every(refunded_minor=2_000).event("order.refunded", 3)))
+
+    assert await state(shop, coupon) == ("issued", None)
+
+
 async def test_a_test_order_uses_nothing(shop, door):
     coupon = await shop.take("five-off")
 
