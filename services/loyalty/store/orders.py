@@ -25,7 +25,7 @@ LIST_DUE = text("""
     LIMIT :orders_max
 """)
 # Only from the state that was read: another partition may have brought a revision meanwhile, a job
-# have made points active, or somebody have decided on a hold.
+# have made points active, somebody have decided on a hold, or a joining have let the order earn.
 SAVE_ORDERS = text("""
     UPDATE order_state
     SET customer_id = new.customer_id, revision = new.revision, type = new.type,
@@ -38,14 +38,16 @@ SAVE_ORDERS = text("""
         CAST(:verdict AS text[]), CAST(:lines AS jsonb[]), CAST(:earned_in AS uuid[]),
         CAST(:activates_at AS timestamptz[]), CAST(:counted AS jsonb[]),
         CAST(:import_id AS bigint[]), CAST(:hold AS text[]), CAST(:revision_before AS bigint[]),
-        CAST(:activates_before AS timestamptz[]), CAST(:hold_before AS text[])
+        CAST(:activates_before AS timestamptz[]), CAST(:hold_before AS text[]),
+        CAST(:verdict_before AS text[])
     ) AS new (
         order_id, customer_id, revision, type, event_time, store, verdict, lines, earned_in,
-        activates_at, counted, import_id, hold, revision_before, activates_before, hold_before
+        activates_at, counted, import_id, hold, revision_before, activates_before, hold_before,
+        verdict_before
     )
     WHERE order_state.order_id = new.order_id AND order_state.revision = new.revision_before
         AND order_state.activates_at IS NOT DISTINCT FROM new.activates_before
-        AND order_state.hold = new.hold_before
+        AND order_state.hold = new.hold_before AND order_state.verdict = new.verdict_before
 """)
 ORDER_STATE = (
     "order_id",
@@ -62,7 +64,7 @@ ORDER_STATE = (
     "import_id",
     "hold",
 )
-MOVED = (*ORDER_STATE, "revision_before", "activates_before", "hold_before")
+MOVED = (*ORDER_STATE, "revision_before", "activates_before", "hold_before", "verdict_before")
 FORGET_CUSTOMERS = text("""
     UPDATE order_state SET customer_id = NULL, verdict = 'erased', activates_at = NULL
     WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
@@ -107,7 +109,7 @@ async def save(
     """Write the orders; an error if one is no longer, or no longer not there, as in `before`."""
     new = [_row(state) for state in states if state.order_id not in before]
     moved = [
-        (*_row(state), old.revision, old.activates_at, old.hold)
+        (*_row(state), old.revision, old.activates_at, old.hold, old.verdict)
         for state in states
         if (old := before.get(state.order_id))
     ]

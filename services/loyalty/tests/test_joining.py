@@ -349,6 +349,35 @@ async def test_an_order_that_comes_while_a_joining_is_not_committed_waits_for_it
     assert await by_joining.purse() == (10, 0, 0)
 
 
+async def test_an_order_that_goes_on_while_its_joining_is_not_committed_keeps_its_points(
+    by_joining, door
+):
+    paid, delivered = Order().life()[1], Order().life()[3]
+    await door.give(paid)
+
+    async with door.engine.begin() as conn:
+        await joining.join(conn, "ada", Joining("v1", "app", NOON), NOON, door.world.stores)
+        giving = asyncio.create_task(door.give(delivered))
+        while not await door.query("SELECT 1 FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # PostgreSQL has no event for it
+    await giving
+
+    assert await verdict(by_joining) == "earns"
+    assert await by_joining.purse() == (0, 10, 0)
+    await by_joining.balanced()
+
+
+async def test_what_joining_credits_is_held_above_the_limits_as_any_other(by_joining, door):
+    limits = {"starts_at": "2020-01-01T00:00:00Z", "order_points_max": 100}
+    await by_joining("PUT", "/v1/earning-limits/default", limits, at=NOON)
+    await door.give(*Order(lines=(line("1", 20_000),)).life())
+
+    await by_joining.join("ada")
+
+    assert await by_joining.purse() == (200, 0, 0)
+    assert [each["order_id"] for each in (await by_joining("GET", "/v1/held"))["items"]] == ["o1"]
+
+
 async def test_an_erased_member_leaves_no_stay_and_no_order_behind(by_joining, door):
     await door.give(*Order().life())
     await by_joining.join("bob")
