@@ -95,8 +95,10 @@ class Wallet:
 
     def of_document(self, account_id: UUID, deed: Deed) -> list[Lot]:
         """The lots that the deed's document has earned."""
-        key = (deed.source, deed.document)
-        return [lot for lot in self.of(account_id) if (lot.source, lot.document) == key]
+        own = (self.lots[id_] for id_ in self.by_account.get(account_id, ()))
+        return lots.by_expiry(
+            lot for lot in own if lot.document == deed.document and lot.source == deed.source
+        )
 
 
 def activate(
