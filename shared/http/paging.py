@@ -3,6 +3,7 @@
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated, Generic, TypeVar
 
@@ -46,9 +47,20 @@ class Cursor(Generic[P]):
             return None
         try:
             padded = cursor + "=" * (-len(cursor) % 4)
-            return self._adapter.validate_json(urlsafe_b64decode(padded))
-        except (NotBase64, ValidationError, ValueError) as error:
+            position = self._adapter.validate_json(urlsafe_b64decode(padded))
+            _check_range(position)
+        except (NotBase64, ValidationError, ValueError, OverflowError) as error:
             raise BadRequest("cursor: send `next` of the page before, as it is") from error
+        return position
+
+
+def _check_range(position: object) -> None:
+    """ValueError or OverflowError for what PostgreSQL could not be asked about."""
+    for part in position if isinstance(position, tuple) else (position,):
+        if isinstance(part, datetime):
+            part.astimezone(UTC)
+        if isinstance(part, int) and part.bit_length() > 63:
+            raise ValueError("not a bigint")
 
 
 def page(items: Sequence[T], limit: int, cursor_of: Callable[[T], str]) -> Page[T]:

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+from datetime import datetime
 
 import pytest
 from fastapi import APIRouter
 from prometheus_client import REGISTRY
 
-from shared.errors import TooManyRequests
+from shared.errors import BadRequest, TooManyRequests
 from shared.http import paging
 from shared.http.auth import PUBLIC, needs
 from shared.http.rate import Limiter
@@ -138,6 +139,15 @@ async def test_a_nul_that_reaches_the_database_is_the_callers_fault(api):
 
     assert answer.status_code == 422
     assert "NUL" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("place", [10**30, -(2**63) - 1, "0001-01-01T00:00:00+14:00"])
+def test_a_cursor_out_of_the_databases_range_is_the_callers_fault(place):
+    kind = datetime if isinstance(place, str) else int
+    forged = paging.Cursor(tuple[type(place)]).encode((place,))
+
+    with pytest.raises(BadRequest, match="as it is"):
+        paging.Cursor(tuple[kind]).decode(forged)
 
 
 async def test_every_answer_has_the_safe_headers(api):
