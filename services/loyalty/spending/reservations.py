@@ -10,6 +10,7 @@ so by name. An order that is paid after the time-out still gets its points if th
 and is told how many are missing if not (`points.shortfall`).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -150,16 +151,21 @@ def release(
 
 
 def confirm_late(
-    book: Wallet, reservation: Reservation, points: int, order_id: str, cause: Event
+    book: Wallet,
+    reservation: Reservation,
+    points: int,
+    order_id: str,
+    cause: Event,
+    *,
+    of: Collection[UUID],
 ) -> tuple[Reservation, int]:
-    """The order is paid though the points are free again: spend what there is of them, in the
-    order of dates; how many are missing."""
-    own = reservation.account_ids
-    there = min(points, book.spendable(cause.time, own))
+    """The order is paid though the points are free again: spend what there is of them in these
+    accounts, in the order of dates; how many are missing."""
+    there = min(points, book.spendable(cause.time, of))
     parts: tuple[Part, ...] = ()
     if there:
         deed, redeemed = deed_of(reservation, cause), AccountKind.REDEEMED
-        parts = wallet.spend(book, deed, there, redeemed, cause.time, of=own)
+        parts = wallet.spend(book, deed, there, redeemed, cause.time, of=of)
     after = replace(
         reservation,
         parts=parts,

@@ -48,8 +48,16 @@ class Held:
 
 
 def of(order: OrderSnapshot) -> list[Tender]:
-    """The order's tenders in points that name a reservation."""
-    return [t for t in order.tenders if t.kind == "points" and t.reservation_id]
+    """The order's tenders in points that name a reservation: one for each, with the sum of them."""
+    sums: dict[str, int] = {}
+    for tender in order.tenders:
+        if tender.kind == "points" and tender.reservation_id:
+            id_ = tender.reservation_id
+            sums[id_] = sums.get(id_, 0) + tender.amount_minor
+    return [
+        Tender.model_construct(kind="points", amount_minor=amount_minor, reservation_id=id_)
+        for id_, amount_minor in sums.items()
+    ]
 
 
 def fold(held: Held, applied: Iterable[Event]) -> Outcome:
@@ -103,7 +111,11 @@ def _confirm(
         spent = min(wanted, found.points)
         after, missing = reservations.confirm(held.wallet, found, spent, order_id, event), 0
     else:
-        late = reservations.confirm_late(held.wallet, found, wanted, order_id, event)
+        # Of what it was set aside from, what is still the buyer's: a merge may have ended.
+        members = held.people.get(event.data.customer_id, (event.data.customer_id,))
+        accounts = held.wallet.accounts
+        own = [id_ for id_ in found.account_ids if accounts[id_].customer_id in members]
+        late = reservations.confirm_late(held.wallet, found, wanted, order_id, event, of=own)
         after, missing = late
     if after.confirmed:
         held.wallet.facts.append(redeemed(after, held.wallet, event))

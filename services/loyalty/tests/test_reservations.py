@@ -421,3 +421,30 @@ async def test_money_refunded_in_another_currency_gives_back_its_own_share(shop,
     await door.give(at(half.event("order.refunded", 2)))
 
     assert (await shop.look(one))["given_back"] == 50
+
+
+async def test_one_reservation_in_two_tenders_is_spent_for_both(shop, door, ask):
+    one = await shop.reserve(60)
+    order = paid_with(one, amount_minor=30)
+    points, money = order.more["tenders"]
+    order = replace(order, more={"tenders": (points, points, money)})
+
+    await door.give(at(order.event("order.paid", 1)))
+
+    assert ((await shop.look(one))["confirmed"], await shop.held()) == (60, (40, 0))
+    await balanced(ask)
+
+
+async def test_who_pays_too_late_after_an_unmerge_spends_nothing_of_the_other(shop, door, ask):
+    await door.give(*Order("b1", "bob", lines=(line("1", 10_000),)).life())
+    await door.give(*[merged(one, "ada", ("ada", "bob")) for one in ("ada", "bob")])
+    joint = await shop.reserve(150)
+    await shop.cancel(joint)
+    await door.give(*[unmerged(one, (one,), (one,)) for one in ("ada", "bob")])
+    await door.published()
+
+    await door.give(at(paid_with(joint, amount_minor=150).event("order.paid", 1)))
+
+    assert (await shop.held(), await shop.held("bob")) == ((0, 0), (100, 0))
+    assert short(await door.published()) == [("o2", 50, "too_late")]
+    await balanced(ask)
