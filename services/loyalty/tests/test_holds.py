@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from services.loyalty.store import closings, shoppers
 from services.loyalty.tests.desk import callers
 from services.loyalty.tests.shop import NOON, Order, erasure, line, merged
 from services.loyalty.tests.test_worker import balanced, purse
@@ -170,6 +171,23 @@ async def test_what_a_declined_order_held_of_caps_and_budgets_is_free_again(door
 
     assert await purse(ask) == (0, 10)
     await balanced(ask)
+
+
+async def test_a_decline_that_waits_for_a_budget_holds_up_no_closing(door, desk):
+    await desk.put("/v1/rules/all", {"starts_at": LIMITS["starts_at"], "caps": {"budget": 200}})
+    await lay_down(desk, order_points_max=100)
+    await door.give(*big().life())
+
+    async with door.engine.begin() as batch, door.engine.begin() as closing:
+        await shoppers.lock_budgets(batch, {"all"})
+        declining = asyncio.create_task(desk.post("/v1/held/o1/decline"))
+        while not await door.query("SELECT 1 FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # PostgreSQL has no event for it
+        # The batch will ask for the month next, behind who closes it: a ring, if he had to wait.
+        await asyncio.wait_for(closings.close(closing), 5)
+    await declining
+
+    assert await waiting(desk) == {}
 
 
 async def test_a_decision_and_an_event_at_once_have_one_order(door, desk, ask):

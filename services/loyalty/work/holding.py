@@ -118,13 +118,14 @@ async def _carry_out(
         await order_store.save(conn, states, [after])
     except order_store.OrderMoved:
         raise OrderMoves(headers={"Retry-After": "1"}) from None
-    await booking.save(conn, out.wallet, terms.stores)
     if decided.state == "declined":
         await _free_caps(conn, state)
+    await booking.save(conn, out.wallet, terms.stores)
 
 
 async def _free_caps(conn: AsyncConnection, state: OrderState) -> None:
-    """What the order held of caps and budgets, others may have: the last rows that are locked."""
+    """What the order held of caps and budgets, others may have: the last rows that are locked,
+    before the open month is held."""
     found = (await decision_store.load(conn, [state.order_id])).get(state.order_id)
     if found is None or state.customer_id is None:
         return
