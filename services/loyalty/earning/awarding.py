@@ -113,9 +113,10 @@ def award(cart: Cart, shopper: Shopper, rulebook: Rulebook, used: Used) -> Award
     found: list[RuleAward] = []
     for kind in KINDS:
         bases = base_points if kind == "multiplier" else None
-        tries = [
-            _select(rule, cart, shopper, sums, bases) for rule in _rules(rulebook, kind, shopper)
-        ]
+        rules = _rules(rulebook, kind, shopper)
+        if not rules:
+            continue
+        tries = [_select(rule, cart, shopper, sums, bases) for rule in rules]
         _part_lines(tries)
         for each in tries:
             if not each.verdict:

@@ -1,6 +1,10 @@
 """Loyalty over HTTP: who may see what, and how it is told."""
 
+import re
+
+from services.loyalty.__main__ import SERVICE
 from services.loyalty.tests.shop import Order, line, merged
+from shared.http.auth import ROUTE_CHECKS
 from shared.keys import dev_token
 
 
@@ -162,6 +166,51 @@ async def test_a_storefront_sees_its_own_customer_and_nobody_else(door, tmp_path
     assert (status, own) == (200, OWN)
     assert {status for status, _ in others} == {404}
     assert len({answer["detail"] for _, answer in others}) == 1
+
+
+def routes_for_storefronts():
+    """Those whose path names the customer, and the others."""
+    rules = [
+        (method, route.path, route.openapi_extra)
+        for router in SERVICE.routers
+        for route in router.routes
+        for method in route.methods
+    ]
+    mine = [(m, path) for m, path, rule in rules if rule["x-subject"] == "customer_id"]
+    other = {(m, path) for m, path, rule in rules if rule["x-subject"] == ROUTE_CHECKS}
+    by_token = {(m, path) for m, path, rule in rules if rule["x-storefront"]}
+    return [each for each in mine if each in by_token], other & by_token
+
+
+# What is asked for by another name: each has a test of its own with another member's token.
+ELSEWHERE = {
+    ("POST", "/v1/quotes"),
+    ("GET", "/v1/tiers"),  # nobody's: what there is
+    ("GET", "/v1/reservations/{reservation_id}"),
+    ("POST", "/v1/reservations/{reservation_id}/cancel"),
+}
+
+
+async def test_no_route_tells_a_storefront_of_another_member(door, tmp_path):
+    await door.give(*Order().life(), *Order("o2", "bob").life())
+    mine, other = routes_for_storefronts()
+
+    async with door.client() as http:
+        http.headers["Authorization"] = f"Bearer {dev_token('ada', tmp_path)}"
+        answers = [
+            await http.request(
+                method,
+                re.sub(r"{\w+}", "x", path.replace("{customer_id}", "bob")),
+                headers={"Idempotency-Key": "other"},
+                json=None if method in {"GET", "DELETE"} else {},
+            )
+            for method, path in mine
+        ]
+
+    assert len(mine) > 15
+    assert other == ELSEWHERE
+    assert {answer.status_code for answer in answers} == {404}
+    assert len({answer.json()["detail"] for answer in answers}) == 1
 
 
 async def test_a_storefront_cannot_ask_for_orders_or_the_books(door, tmp_path):
