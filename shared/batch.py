@@ -125,9 +125,9 @@ class Batches:
         except Exception as error:
             if not db.is_timeout(error):
                 raise
-            if len(messages) == 1 and db.is_transient(error):
-                raise  # the process was paused; the event has done nothing
             if len(messages) == 1:
+                if db.is_transient(error):
+                    raise  # the process was paused; the event has done nothing
                 log.warning("one event times out", topic=messages[0].topic)
                 return await self._transact(messages, before, doom=dead_letters.describe(error))
         log.warning("statement timed out, halving the batch", records=len(messages))

@@ -11,6 +11,7 @@ are complete. `level` says which is reached and `needs` what the next one takes,
 in pieces. Money is in minor units of the base currency.
 """
 
+from abc import abstractmethod
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
@@ -96,9 +97,9 @@ class Repeated(Part):
     """How often in one order, at most."""
 
     @property
+    @abstractmethod
     def each(self) -> int:
         """What one level takes."""
-        raise NotImplementedError
 
     def level(self, have: int) -> int:
         return min(max(0, have) // self.each, self.times_max)
