@@ -9,6 +9,7 @@ import typer
 
 from services.loyalty.arrivals.import_columns import Mapping
 from services.loyalty.tests.shop import NOON
+from services.loyalty.work import import_back, imports
 from services.loyalty.work.import_desk import Desk
 from services.loyalty.work.import_files import Source
 from services.loyalty.work.imports import Importer
@@ -61,7 +62,9 @@ class Office:
         return said
 
     async def bring_and_die(self, monkeypatch, path, kind):
-        """Begin with the file; the process is killed after the first chunk."""
+        """Begin with the file, from now on two rows at a time; the process dies after the first."""
+        for module in (imports, import_back):
+            monkeypatch.setattr(module, "CHUNK_ROWS", 2)
         bring = Importer._bring
 
         async def dies(importer, source, kept, rows, done):

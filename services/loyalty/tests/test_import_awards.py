@@ -166,7 +166,6 @@ async def test_lines_of_an_order_may_be_far_apart(office, door, ask, monkeypatch
 async def test_what_became_of_brought_rows_does_not_keep_a_killed_run_from_going_on(
     office, door, ask, monkeypatch
 ):
-    monkeypatch.setattr("services.loyalty.work.imports.CHUNK_ROWS", 2)
     rows = [
         award("1", 10, status="pending", order_id=f"o{n}", customer_id=f"c{n}") for n in range(4)
     ]

@@ -104,8 +104,6 @@ async def test_each_row_that_is_wrong_is_named_and_no_code_is_printed(door, offi
 async def test_a_killed_run_goes_on_and_what_was_used_stays_when_it_is_taken_back(
     door, office, shop, monkeypatch
 ):
-    for module in ("imports", "import_back"):
-        monkeypatch.setattr(f"services.loyalty.work.{module}.CHUNK_ROWS", 2)
     path = coupons(office, OLD, *MORE)
     await office.bring_and_die(monkeypatch, path, "coupons")
     assert "3,500 minor units in 7 rows of 7 customers" in await office.bring(path, "coupons")

@@ -112,8 +112,6 @@ async def test_each_row_that_is_wrong_is_named_with_what_to_do(door, office, api
 async def test_a_killed_run_goes_on_and_what_was_taken_back_may_come_again(
     door, office, api, monkeypatch
 ):
-    for module in ("imports", "import_back"):
-        monkeypatch.setattr(f"services.loyalty.work.{module}.CHUNK_ROWS", 2)
     await api("PUT", "/v1/tier-plans/default", TIERS, at=NOON - 400 * DAY)
     rows = [(f"c{n}", "year", f"T{n}", "2026-10-01", "2027-09-30", 100) for n in range(4)]
     ahead = ("c0", "year", "T9", "2027-10-01", "2028-09-30", 100)

@@ -90,8 +90,6 @@ async def test_each_row_that_is_wrong_is_named_with_what_to_do(door, office):
 
 
 async def test_a_run_that_is_killed_goes_on_and_a_reversal_too(door, office, monkeypatch):
-    for module in ("imports", "import_back"):
-        monkeypatch.setattr(f"services.loyalty.work.{module}.CHUNK_ROWS", 2)
     await lay_down(door)
     rows = [(f"c{n}", "gold", "", "2026-03-01", 6_000, 1) for n in range(3)]
     path = tiers(office, *rows, *(("c0", "", "", f"2026-04-0{n}", 100) for n in range(1, 4)))
