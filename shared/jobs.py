@@ -6,9 +6,10 @@ that two replicas do not run it twice in one interval.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import asyncpg
 import structlog
@@ -17,6 +18,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared import db, inbox, metrics
+from shared.clock import Clock
+from shared.watermark import Watermark
 from shared.world import World
 
 log = structlog.get_logger()
@@ -29,6 +32,12 @@ BEGIN = """
     RETURNING name
 """
 PRUNE_ANSWERS = text("DELETE FROM stored_answer WHERE created_at < now() - interval '30 days'")
+BEHIND = "behind"
+EXPECT = """
+    INSERT INTO job (name, started_at, outcome)
+    SELECT name, '-infinity', 'behind' FROM unnest($1::text[]) AS wanted (name)
+    ON CONFLICT (name) DO UPDATE SET outcome = excluded.outcome
+"""
 END = "UPDATE job SET finished_at = clock_timestamp(), outcome = $2 WHERE name = $1"
 
 
@@ -39,6 +48,9 @@ class Job:
     name: str
     every_s: float
     run: Callable[[AsyncEngine, World], Awaitable[None]]
+    after_log: bool = False
+    """Its clock stands at a moment up to which all that was published is handled; while that
+    cannot be said its outcome is `behind`."""
 
 
 async def _keep_inbox(engine: AsyncEngine, _world: World) -> None:
@@ -54,28 +66,45 @@ async def _prune_answers(engine: AsyncEngine, _world: World) -> None:
 BACKBONE = (Job("keep_inbox", 3600, _keep_inbox), Job("prune_answers", 3600, _prune_answers))
 
 
-async def run(stop: asyncio.Event, jobs: Sequence[Job], engine: AsyncEngine, world: World) -> None:
+async def run(
+    stop: asyncio.Event,
+    jobs: Sequence[Job],
+    engine: AsyncEngine,
+    world: World,
+    watermark: Watermark,
+) -> None:
     """Run the jobs until stopped; the first run of each is soon after the start."""
+    await _expect([job.name for job in jobs if job.after_log], world)
     scheduler = AsyncIOScheduler(timezone="UTC")
     for job in jobs:
         scheduler.add_job(
             run_once,
             "interval",
             seconds=job.every_s,
-            args=[job, engine, world],
+            args=[job, engine, world, watermark],
             max_instances=1,
             coalesce=True,
         )
     scheduler.start()
     try:
         for job in jobs:
-            await run_once(job, engine, world)
+            await run_once(job, engine, world, watermark)
         await stop.wait()
     finally:
         scheduler.shutdown(wait=False)
 
 
-async def run_once(job: Job, engine: AsyncEngine, world: World) -> bool:
+async def _expect(names: Sequence[str], world: World) -> None:
+    """Write down that they are behind, so that nobody takes an older run for one of now."""
+    with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError):
+        conn = await db.direct(world.settings)
+        try:
+            await conn.execute(EXPECT, names)
+        finally:
+            conn.terminate()
+
+
+async def run_once(job: Job, engine: AsyncEngine, world: World, watermark: Watermark) -> bool:
     """One run, unless another replica has it or had it in this interval; whether it ran."""
     try:
         conn = await db.direct(world.settings)
@@ -88,13 +117,7 @@ async def run_once(job: Job, engine: AsyncEngine, world: World) -> bool:
         if not got or await conn.fetchval(BEGIN, job.name, 0.9 * job.every_s) is None:
             return False
         started = time.monotonic()
-        outcome = "done"
-        try:
-            await job.run(engine, world)
-        except Exception as error:
-            outcome = type(error).__name__
-            metrics.JOB_FAILURES.labels(job.name).inc()
-            log.exception("job failed", job=job.name)
+        outcome = await _outcome(job, engine, world, watermark)
         metrics.JOB_SECONDS.labels(job.name).observe(time.monotonic() - started)
         await conn.execute(END, job.name, outcome)
     except (OSError, TimeoutError, asyncpg.PostgresError, *db.LOST):
@@ -103,3 +126,18 @@ async def run_once(job: Job, engine: AsyncEngine, world: World) -> bool:
     finally:
         conn.terminate()
     return True
+
+
+async def _outcome(job: Job, engine: AsyncEngine, world: World, watermark: Watermark) -> str:
+    try:
+        if job.after_log:
+            moment = await watermark.reached(job.name)
+            if moment is None:
+                return BEHIND
+            world = replace(world, clock=Clock(frozen_at=moment))
+        await job.run(engine, world)
+    except Exception as error:
+        metrics.JOB_FAILURES.labels(job.name).inc()
+        log.exception("job failed", job=job.name)
+        return type(error).__name__
+    return "done"

@@ -48,6 +48,7 @@ from shared.keys import KeyRing
 from shared.outbox import Bell
 from shared.relay import Relay
 from shared.settings import Settings
+from shared.watermark import Watermark
 from shared.world import Handler, World
 
 log = structlog.get_logger()
@@ -147,7 +148,9 @@ async def worker(service: Service, settings: Settings) -> None:
     await run.together(
         consumer.run,
         relay.run,
-        lambda stop: jobs.run(stop, (*jobs.BACKBONE, *service.jobs), engine, world),
+        lambda stop: jobs.run(
+            stop, (*jobs.BACKBONE, *service.jobs), engine, world, Watermark(consumer)
+        ),
         lambda stop: ops.serve(stop, ops_app, settings.http_host, settings.ops_port),
         *(make(engine, world) for make in service.extra),
     )

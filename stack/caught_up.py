@@ -27,6 +27,7 @@ WAITING = """
     SELECT (SELECT count(*) FROM outbox),
         (SELECT count(*) FROM dead_letter WHERE state IN ('open', 'waiting'))
 """
+JOBS_BEHIND = "SELECT count(*) FROM job WHERE outcome = 'behind'"
 NOTICES = """
     SELECT channel, state, coalesce(reason, ''), count(*)
     FROM notice
@@ -101,6 +102,19 @@ class Watch:
             elif time.monotonic() - moved_at > STALLED_S:
                 raise StackError(_stalled(standings))
             await asyncio.sleep(POLL_S)
+
+    async def wait_for_jobs(self) -> None:
+        """Until the jobs that wait for the log have run, once all is handled; StackError when one
+        does not for STALLED_S."""
+        began = time.monotonic()
+        while late := [name for name in self.databases if await self._jobs_behind(name)]:
+            if time.monotonic() - began > STALLED_S:
+                logs = ", ".join(f"`python -m stack logs {name}-worker`" for name in late)
+                raise StackError(f"Jobs have not run for {STALLED_S:.0f} s; look at {logs}")
+            await asyncio.sleep(POLL_S)
+
+    async def _jobs_behind(self, service: str) -> int:
+        return int(await self.databases[service].fetchval(JOBS_BEHIND))
 
     async def notices(self) -> list[Notices]:
         """What became of all notices, the most frequent first."""

@@ -3,7 +3,8 @@
 It covers every row of the services' own tables, in no order: equal hashes are equal states,
 row for row. Left out is what rightly differs from run to run: the backbone's bookkeeping,
 times at which something was recorded, places in the log, ids that are drawn at random
-(an account is named by its customer instead), and models that a job builds when it can.
+(an account is named by its customer instead), models that a job builds when it can, and how
+far a job has come.
 """
 
 import json
@@ -18,6 +19,7 @@ BACKBONE = (
     "tombstone",  # its digests are made with the secret of the folder
 )
 MODELS = ("also_bought",)
+SWEPT = ("sweep",)  # how far a job has come
 CHAIN = ("seal", "unsealed")  # over what was recorded, when and in what order of commits
 DIFFERING = (
     *("created_at", "recorded_at", "updated_at", "joined_at", "decided_at", "settled_at"),
@@ -49,7 +51,7 @@ DIGEST = """
 async def of_database(conn: asyncpg.Connection) -> dict[str, tuple[int, str]]:
     """Rows and hash of each business table."""
     found = {}
-    for name, has_account in await conn.fetch(TABLES, [*BACKBONE, *MODELS, *CHAIN]):
+    for name, has_account in await conn.fetch(TABLES, [*BACKBONE, *MODELS, *SWEPT, *CHAIN]):
         row, join = "to_jsonb(t)", ""
         if has_account:
             row = "(to_jsonb(t) || jsonb_build_object('account_of', m.customer_id))"

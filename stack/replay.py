@@ -2,7 +2,9 @@
 what the file says.
 
 The replay has a stack of its own, `replay` in the stack's folder, with the file's store and
-the clock set to two days after the file's end. Run again, or cut off and run again, it
+the clock set to two days after the file's end. By that clock all periods of the file are over,
+so the workers start when all of it is in Kafka: what ends by time waits until they have handled
+what is there. Run again, or cut off and run again, it
 publishes all events again, under the same ids, and ends in the same state. With another
 file, mapping or limit it begins anew.
 """
@@ -27,7 +29,7 @@ from stack.expected import Expected, recompute
 from stack.history import History
 from stack.layout import write_private
 from stack.mapping import Mapping
-from stack.publish import publisher
+from stack.publish import Published, publisher
 from stack.retail import Layout
 from stack.sales import Sales, collect
 from stack.show import bars, console, lag_bar, money, say
@@ -73,10 +75,12 @@ def run(plan: Plan, home: Path) -> bool:
     supervisor = Supervisor(home)
     _settle(supervisor, plan, history)
     try:
-        supervisor.up(say, clock=_clock(plan, sales))
+        supervisor.up(say, clock=_clock(plan, sales), workers=False)
         with Door(read_env(home)) as door:
             programme.lay_down(door)
-        asyncio.run(_live_through(history, plan, home))
+        published = asyncio.run(_publish(history, plan, home))
+        supervisor.up(say)
+        asyncio.run(_live_through(published, home))
         good = _judge(layout, plan, sales, home)
         if plan.fingerprint:
             _print_fingerprint(asyncio.run(_fingerprint(home)))
@@ -144,23 +148,30 @@ def _settle(supervisor: Supervisor, plan: Plan, history: History) -> None:
     write_private(supervisor.home / "stores.toml", stores)
 
 
-async def _live_through(history: History, plan: Plan, home: Path) -> None:
-    """Publish it all, and wait until the services have handled it."""
-    env = read_env(home)
-    began = time.monotonic()
-    async with watch(env) as observer, publisher(env["REGULARS_KAFKA_SERVERS"]) as publishing:
+async def _publish(history: History, plan: Plan, home: Path) -> Published:
+    async with publisher(read_env(home)["REGULARS_KAFKA_SERVERS"]) as publishing:
         with bars() as progress:
             task = progress.add_task("publishing", total=len(history))
             done = await publishing.publish(
                 history, lambda n: progress.advance(task, n), per_second=plan.per_second
             )
-        size = f"{done.bytes / 1e6:,.0f} MB"
-        console.print(f"{done.events:,} events, {size}, at {done.per_second:,.0f} a second")
+    size = f"{done.bytes / 1e6:,.0f} MB"
+    console.print(f"{done.events:,} events, {size}, at {done.per_second:,.0f} a second")
+    return done
+
+
+async def _live_through(published: Published, home: Path) -> None:
+    """Wait until the services have handled it all, and done what then is due by the clock."""
+    began = time.monotonic()
+    async with watch(read_env(home)) as observer:
         with lag_bar() as tell:
             await observer.wait(tell)
-    took = time.monotonic() - began
-    rate = done.events / took
-    console.print(f"Handled by all four services after {took:.0f} s: {rate:,.0f} events a second")
+        took = time.monotonic() - began
+        rate = published.events / took
+        console.print(f"Handled by all four services in {took:.0f} s: {rate:,.0f} events a second")
+        say("what is due by the clock")
+        await observer.wait_for_jobs()
+        await observer.wait(lambda _standings: None)
 
 
 def _judge(layout: Layout, plan: Plan, sales: Sales, home: Path) -> bool:

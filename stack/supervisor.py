@@ -12,7 +12,7 @@ import fcntl
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -70,7 +70,14 @@ class Supervisor:
 
     # -- up ---------------------------------------------------------------------------------
 
-    def up(self, say: Say, *, services: Sequence[str] = SERVICES, clock: str | None = None) -> None:
+    def up(
+        self,
+        say: Say,
+        *,
+        services: Sequence[str] = SERVICES,
+        clock: str | None = None,
+        workers: bool = True,
+    ) -> None:
         """Start what does not run; `clock` as REGULARS_CLOCK, None: as it was."""
         with self._alone():
             self.state = layout.State.read(self.home)
@@ -87,7 +94,7 @@ class Supervisor:
                 say("databases, schemas, topics")
                 self._prepare()
                 say(f"services: {', '.join(self.state.services)}")
-                self._start_services()
+                self._start_services(COMMANDS if workers else ("api",))
 
     def _runs(self, service: str) -> bool:
         names = (f"{service}-{command}" for command in COMMANDS)
@@ -118,8 +125,8 @@ class Supervisor:
     def postgres(self) -> Postgres:
         return Postgres(self.home, port=self.state.ports["postgres"])
 
-    def programs(self) -> list[Program]:
-        """`api` and `worker` of each service."""
+    def programs(self, commands: Collection[str] = COMMANDS) -> list[Program]:
+        """`api` and `worker` of each service, or one of the two."""
         return [
             Program(
                 f"{service}-{command}",
@@ -129,7 +136,7 @@ class Supervisor:
                 env=self._env(service, command),
             )
             for service in self.state.services
-            for command in COMMANDS
+            for command in commands
         ]
 
     def _env(self, service: str, command: str) -> dict[str, str]:
@@ -154,8 +161,8 @@ class Supervisor:
     def _migration(self, service: str) -> Callable[[], None]:
         return partial(_run, [f"services.{service}", "migrate"], self._env(service, "migrate"))
 
-    def _start_services(self) -> None:
-        programs = self.programs()
+    def _start_services(self, commands: Collection[str]) -> None:
+        programs = self.programs(commands)
         _all_at_once([program.launch for program in programs])
         for program in programs:
             program.wait_ready()

@@ -1,19 +1,22 @@
 """A replay that is cut off by kill -9 and run again ends as one that was not, row for row."""
 
 import asyncio
+import contextlib
 import csv
 import random
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from subprocess import DEVNULL, Popen
 from typing import Any
 
 import asyncpg
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from stack import fingerprint
 from stack.caught_up import watch
@@ -28,14 +31,19 @@ from stack.settings import inherited_environment
 from stack.supervisor import Supervisor
 
 INVOICES = 220
-KILLED = ("profile-worker", "loyalty-worker", "notify-worker")
+KILLED = ("loyalty-worker", "profile-worker", "notify-worker")
 PER_SECOND = 120  # slow enough to be caught in the middle
+PUBLISHED, BATCH = 150, 5
 START_TIMEOUT_S = 180
+ORDERS = "shop.orders.v1"
+RISING = "SELECT count(*) FROM standing WHERE tier = 'silver' AND due_at = '2011-01-01'"
+
+Until = Callable[[Path], Awaitable[int]]
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small shop's file with all oddities of the large one."""
+    """A small shop's file with all oddities of the large one, over a year's end."""
     rng = random.Random(11)
     path = tmp_path_factory.mktemp("shop") / "shop.csv"
     bought: list[tuple[str, int, str, str]] = []
@@ -43,8 +51,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer = csv.writer(file)
         writer.writerow(usual[0] for usual in NAMES.values())
         for number in range(INVOICES):
-            at = datetime(2011, 1, 3, 9) + timedelta(minutes=97 * number)  # noqa: DTZ001 -- as in the file
-            customer = "" if rng.random() < 0.1 else f"{12000 + rng.randrange(35)}.0"
+            at = datetime(2010, 12, 8, 9) + timedelta(minutes=197 * number)  # noqa: DTZ001 -- as in the file
+            customer = "" if rng.random() < 0.1 else f"{12000 + rng.randrange(12)}.0"
             tail = (str(at), customer, "France")
             if bought and rng.random() < 0.2:
                 code, quantity, price, owner = bought.pop(rng.randrange(len(bought)))
@@ -52,7 +60,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 writer.writerow((*row, str(at), price, owner, "France"))
                 continue
             for _ in range(rng.randint(1, 9)):
-                code, price = f"{22000 + rng.randrange(60)}", rng.choice(("0.85", "2.55", "0.00"))
+                code, price = f"{22000 + rng.randrange(60)}", rng.choice(("8.50", "25.50", "0.00"))
                 code = "POST" if rng.random() < 0.05 else code
                 row = (str(500000 + number), code, f"THING {code}", rng.randint(1, 12))
                 writer.writerow((*row, tail[0], price, *tail[1:]))
@@ -76,7 +84,7 @@ async def state_of(home: Path) -> dict[str, dict[str, tuple[int, str]]]:
 
 
 def test_cut_off_and_run_again_it_ends_in_the_same_state(shop: Path, home: Path) -> None:
-    interrupted = cut_off(shop, home)
+    published, changes = cut_off(shop, home)
     plan = Plan(shop, Mapping(), keep=True)
 
     assert run(plan, home)
@@ -88,11 +96,12 @@ def test_cut_off_and_run_again_it_ends_in_the_same_state(shop: Path, home: Path)
     assert run(plan, home)
     uninterrupted = asyncio.run(state_of(home))
 
-    assert interrupted, "it was really in the middle"
     assert not differing(after_the_cut, uninterrupted)
     assert not differing(after_one_more, uninterrupted)
     rows = {name: rows for tables in uninterrupted.values() for name, (rows, _) in tables.items()}
     assert min(rows["timeline"], rows["posting"], rows["notice"], rows["purchase"]) > 0
+    assert PUBLISHED <= published < 2 * PUBLISHED
+    assert 0 < changes < rows["tier_history"] / 2, "it was really in the middle"
 
 
 def differing(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
@@ -105,33 +114,65 @@ def differing(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def cut_off(shop: Path, home: Path) -> bool:
-    """Begin a slow replay, and kill it with three workers in the middle of it."""
-    command = [sys.executable, "-m", "stack", "replay", str(shop), f"--per-second={PER_SECOND}"]
-    env = inherited_environment() | {"REGULARS_STACK_DIR": str(home.parent)}
-    publisher = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
+def cut_off(shop: Path, home: Path) -> tuple[int, int]:
+    """Kill a replay in the middle of publishing; and again, with three workers, in the middle of
+    handling. How many records of orders there were then, and how many changes of tiers."""
+    slowly = f"--per-second={PER_SECOND}"
+    published = killed(shop, home, until_published, slowly)
+    return published, killed(shop, home, until_handled)
+
+
+def killed(shop: Path, home: Path, until: Until, *arguments: str) -> int:
+    """Begin a replay, in small batches, and kill it when it has come to what is waited for."""
+    command = [sys.executable, "-m", "stack", "replay", str(shop), *arguments]
+    told = {"REGULARS_STACK_DIR": str(home.parent), "REGULARS_BATCH_EVENTS_MAX": str(BATCH)}
+    replay = Popen(command, env=inherited_environment() | told, stdout=DEVNULL)
     try:
-        handled = asyncio.run(until_handled(home, 150))
+        seen = asyncio.run(patiently(until, home))
     finally:
-        publisher.send_signal(signal.SIGKILL)
-        publisher.wait()
-    for name in KILLED:
-        Daemon(name, home).kill()
-    return handled and publisher.returncode == -signal.SIGKILL
+        replay.send_signal(signal.SIGKILL)
+        replay.wait()
+    assert replay.returncode == -signal.SIGKILL, "it had not come to its end"
+    return seen
 
 
-async def until_handled(home: Path, wanted: int) -> bool:
-    """Wait until loyalty has seen so many orders' events; False if it has seen all."""
+async def patiently(until: Until, home: Path) -> int:
+    """What it waits for, though the stack is still starting; 0 if that never comes."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
-        try:
-            async with watch(read_env(home)) as observer:
-                while True:
-                    sums = "SELECT coalesce(sum(next_offset), 0) FROM consumer_offset"
-                    seen = await observer.databases["loyalty"].fetchval(sums)
-                    if seen >= wanted:
-                        return bool(seen < 2 * wanted)
-                    await asyncio.sleep(0.05)
-        except (StackError, OSError, asyncpg.PostgresError):
-            await asyncio.sleep(0.2)  # it is still starting
-    return False
+        with contextlib.suppress(StackError, OSError, KafkaError, asyncpg.PostgresError):
+            return await until(home)
+        await asyncio.sleep(0.2)
+    return 0
+
+
+async def until_published(home: Path) -> int:
+    """Wait until so many records of orders are in Kafka; how many there are then."""
+    servers = read_env(home)["REGULARS_KAFKA_SERVERS"]
+    async with AIOKafkaConsumer(ORDERS, bootstrap_servers=servers) as kafka:
+        numbers = kafka.partitions_for_topic(ORDERS)
+        places = [TopicPartition(ORDERS, number) for number in numbers or ()]
+        return await reached(PUBLISHED, lambda: total(kafka, places))
+
+
+async def total(kafka: AIOKafkaConsumer, places: list[TopicPartition]) -> int:
+    return sum((await kafka.end_offsets(places)).values()) if places else 0
+
+
+async def until_handled(home: Path) -> int:
+    """Wait until somebody has reached a tier that ends with the year, with more of the year to
+    come, and kill the workers; how many changes of tiers there are then."""
+    async with watch(read_env(home)) as observer:
+        loyalty = observer.databases["loyalty"]
+        await reached(1, lambda: loyalty.fetchval(RISING))
+        for name in KILLED:
+            Daemon(name, home).kill()
+        return int(await loyalty.fetchval("SELECT count(*) FROM tier_history"))
+
+
+async def reached(wanted: int, count: Callable[[], Awaitable[int]]) -> int:
+    deadline, seen = time.monotonic() + START_TIMEOUT_S, 0
+    while seen < wanted and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+        seen = await count()
+    return seen

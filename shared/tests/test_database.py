@@ -122,10 +122,10 @@ async def test_one_replica_runs_a_job_and_once_in_its_interval(door):
             await conn.execute(text("SELECT pg_sleep(0.2)"))
 
     job = Job("sweep", 3600, work)
-    both = [jobs.run_once(job, door.engine, door.world) for _ in range(4)]
+    both = [jobs.run_once(job, door.engine, door.world, None) for _ in range(4)]
     assert sorted(await asyncio.gather(*both)) == [False, False, False, True]
 
-    assert not await jobs.run_once(job, door.engine, door.world)
+    assert not await jobs.run_once(job, door.engine, door.world, None)
     assert len(runs) == 1
 
 
@@ -133,11 +133,11 @@ async def test_a_job_that_fails_says_so_and_comes_again(door):
     async def work(_engine, _world):
         raise RuntimeError
 
-    assert await jobs.run_once(Job("broken", 0, work), door.engine, door.world)
+    assert await jobs.run_once(Job("broken", 0, work), door.engine, door.world, None)
 
     [row] = await door.query("SELECT outcome FROM job WHERE name = 'broken'")
     assert row.outcome == "RuntimeError"
-    assert await jobs.run_once(Job("broken", 0, work), door.engine, door.world)
+    assert await jobs.run_once(Job("broken", 0, work), door.engine, door.world, None)
 
 
 def test_the_connections_of_all_services_fit_into_one_postgresql(infra):

@@ -123,19 +123,19 @@ def _warnings(found: Sequence[Expiring], days: int, now: datetime) -> list[Event
     return events
 
 
-def _job(name: str, every_s: float, step: Step) -> Job:
+def _job(name: str, every_s: float, step: Step, *, after_log: bool = False) -> Job:
     async def run(engine: AsyncEngine, world: World) -> None:
         more = True
         while more:
             async with engine.begin() as conn:
                 more = await step(conn, world)
 
-    return Job(name, every_s, run)
+    return Job(name, every_s, run, after_log)
 
 
 JOBS = (
-    _job("activate_points", 5, activate_due),
-    _job("expire_points", 10, expire_due),
+    _job("activate_points", 5, activate_due, after_log=True),
+    _job("expire_points", 10, expire_due, after_log=True),
     _job("time_out_reservations", 5, time_out_due),
     _job("time_out_offer_claims", 5, claiming.time_out_due),
     _job("warn_of_expiry", 60, warn),

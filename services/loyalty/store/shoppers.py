@@ -49,15 +49,18 @@ LOAD_TALLIES = text("""
     WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
         AND subject = ANY(CAST(:subjects AS text[])) AND period = ANY(CAST(:periods AS text[]))
 """)
+# A count that comes to nothing again is no row. The customers are locked.
 ADD_TALLIES = text("""
-    INSERT INTO tally (customer_id, subject, period, amount)
-    SELECT * FROM unnest(
+    MERGE INTO tally USING unnest(
         CAST(:customer_ids AS text[]), CAST(:subjects AS text[]), CAST(:periods AS text[]),
         CAST(:amounts AS bigint[])
-    ) AS new (customer_id, subject, period)
-    ORDER BY customer_id, subject, period
-    ON CONFLICT (customer_id, subject, period) DO UPDATE
-    SET amount = tally.amount + excluded.amount
+    ) AS new (customer_id, subject, period, amount)
+        ON tally.customer_id = new.customer_id AND tally.subject = new.subject
+            AND tally.period = new.period
+    WHEN MATCHED AND tally.amount + new.amount = 0 THEN DELETE
+    WHEN MATCHED THEN UPDATE SET amount = tally.amount + new.amount
+    WHEN NOT MATCHED THEN INSERT (customer_id, subject, period, amount)
+        VALUES (new.customer_id, new.subject, new.period, new.amount)
 """)
 LOAD_BUDGETS = text("""
     SELECT rule_id, spent FROM rule_budget WHERE rule_id = ANY(CAST(:rule_ids AS text[]))

@@ -58,6 +58,6 @@ async def prune_waiting(engine: AsyncEngine, world: World) -> None:
 
 
 JOBS = (
-    Job("forfeit_left", EVERY_S, forfeit_due),
+    Job("forfeit_left", EVERY_S, forfeit_due, after_log=True),
     Job("prune_waiting_orders", 3600, prune_waiting),
 )

@@ -236,4 +236,4 @@ async def review(conn: AsyncConnection, held: Hold) -> None:
         await fact_store.mark_due(conn, [friend], ())
 
 
-JOB = Job("settle_referrals", EVERY_S, settle_due)
+JOB = Job("settle_referrals", EVERY_S, settle_due, after_log=True)

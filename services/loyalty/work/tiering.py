@@ -157,4 +157,4 @@ async def _run(engine: AsyncEngine, world: World) -> None:
             more = await end_periods(conn, world)
 
 
-JOB = Job("end_tier_periods", 10, _run)
+JOB = Job("end_tier_periods", 10, _run, after_log=True)
