@@ -175,6 +175,7 @@ async def reserve(customer_id: CustomerId, body: Reserve, request: Request) -> R
             expires_at=cause.time + timedelta(minutes=rules.reserve_minutes),
             parts=(),
             order_id=body.order_id,
+            points_per_unit=rules.points_per_unit,
         )
         made = reservations.open_one(wallet, new, cause)
         await store.add(tx.conn, made)

@@ -69,6 +69,8 @@ class Reservation:
     given_back: int = 0
     step: int = 1
     """How often it has been booked: what follows is another revision."""
+    points_per_unit: int | None = None
+    """The rate that was agreed; None: set aside by a release that did not keep it."""
 
 
 Reason = Literal["unknown_reservation", "other_order", "too_late", "too_few"]

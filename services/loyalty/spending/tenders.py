@@ -1,7 +1,8 @@
 """What an order's own events do to the points that it is paid with. Pure.
 
 The order's `points` tender names its reservation. Once the order is paid the reservation is
-confirmed, for as many points as the tender's amount takes; an order cancelled before frees it.
+confirmed, for as many points as the tender's amount takes at the rate at which they were set
+aside, whatever the programme says by then; an order cancelled before frees it.
 As pieces come back, points come back in the proportion of the order's value: the whole order,
 all of them, in however many steps. An order that names a reservation of somebody else, of
 another order or of nobody, or of more points than its reservation holds, gets a
@@ -73,10 +74,10 @@ def _follow(held: Held, event: Event, tender: Tender, out: Outcome) -> None:
     order: OrderSnapshot = event.data
     id_ = tender.reservation_id or ""
     found = out.reservations.get(id_) or held.reservations.get(id_)
-    rules = programme_at(held.book, event.time).redemption
-    wanted = _points_of(order, tender, rules, held.stores.base_currency)
     paid, void = points.is_paid(event.type, order), points.is_void(event.type, order.lines)
     own = found and found.customer_id in held.people.get(order.customer_id, (order.customer_id,))
+    rules = _rules(held, event, found if own else None)
+    wanted = _points_of(order, tender, rules, held.stores.base_currency)
     if found is None or not own:
         if paid:
             _miss(held, event, Shortfall(order.order_id, id_, wanted, "unknown_reservation"), out)
@@ -127,12 +128,12 @@ def _confirm(
 def _check_covered(
     held: Held, event: Event, tender: Tender, found: Reservation, out: Outcome
 ) -> None:
-    """Tell what the order says it took beyond what was spent; worth is the better of then and now,
-    for the programme may have changed meanwhile."""
-    rules = programme_at(held.book, event.time).redemption
+    """Tell what the order says it took beyond what was spent. Of a part, the rate's worth may be a
+    minor unit more than its share of what all are worth, which was rounded down."""
+    rules = _rules(held, event, found)
     currency = held.stores.base_currency
-    then_minor = found.amount_minor * found.confirmed // max(1, found.points)
-    spent_minor = max(then_minor, redemption.worth(found.confirmed, rules, currency))
+    share_minor = found.amount_minor * found.confirmed // max(1, found.points)
+    spent_minor = max(share_minor, redemption.worth(found.confirmed, rules, currency))
     missing_minor = _in_base(event.data, tender.amount_minor, currency) - spent_minor
     if missing_minor > 0:
         points_ = redemption.price(missing_minor, rules, currency)
@@ -150,6 +151,14 @@ def _return(held: Held, event: Event, found: Reservation, *, void: bool) -> Rese
     if more:
         held.wallet.facts.append(given_back(after, more, held.wallet, event))
     return after
+
+
+def _rules(held: Held, event: Event, found: Reservation | None) -> Redemption:
+    """The programme at the order's time, with the rate at which the points were set aside."""
+    rules = programme_at(held.book, event.time).redemption
+    if found is None or found.points_per_unit is None:
+        return rules
+    return rules.model_copy(update={"points_per_unit": found.points_per_unit})
 
 
 def _points_of(order: OrderSnapshot, tender: Tender, rules: Redemption, currency: str) -> int:

@@ -17,7 +17,7 @@ from shared import db
 
 LOAD = text("""
     SELECT id, customer_id, account_ids, store, points, amount_minor, currency, expires_at, parts,
-        order_id, state, confirmed, given_back, step
+        order_id, state, confirmed, given_back, step, points_per_unit
     FROM reservation
     WHERE id = ANY(CAST(:ids AS text[]))
 """)
@@ -34,7 +34,7 @@ LOCK_ACCOUNTS = text("""
 """)
 LOAD_OVERDUE = text("""
     SELECT id, customer_id, account_ids, store, points, amount_minor, currency, expires_at, parts,
-        order_id, state, confirmed, given_back, step
+        order_id, state, confirmed, given_back, step, points_per_unit
     FROM reservation
     WHERE customer_id = ANY(CAST(:customer_ids AS text[])) AND state = 'reserved'
         AND expires_at <= :now
@@ -48,10 +48,10 @@ LIST_DUE = text("""
 """)
 ADD = text("""
     INSERT INTO reservation (id, customer_id, account_ids, store, points, amount_minor, currency,
-        expires_at, parts, order_id, state, confirmed, given_back, step)
+        expires_at, parts, order_id, state, confirmed, given_back, step, points_per_unit)
     VALUES (:id, :customer_id, CAST(:account_ids AS uuid[]), :store, :points, :amount_minor,
         :currency, :expires_at, CAST(:parts AS jsonb), :order_id, :state, :confirmed, :given_back,
-        :step)
+        :step, :points_per_unit)
 """)
 SAVE = text("""
     UPDATE reservation
@@ -122,6 +122,7 @@ async def add(conn: AsyncConnection, new: Reservation) -> None:
         confirmed=new.confirmed,
         given_back=new.given_back,
         step=new.step,
+        points_per_unit=new.points_per_unit,
     )
 
 

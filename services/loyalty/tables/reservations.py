@@ -24,6 +24,7 @@ RESERVATION = Table(
     Column("given_back", BigInteger, nullable=False),
     Column("step", Integer, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("points_per_unit", Integer),  # null: by a release that did not keep it
     Index("reservation_customer", "customer_id"),
     Index("reservation_due", "expires_at", postgresql_where=text("state = 'reserved'")),
     postgresql_with={"fillfactor": "70"},
