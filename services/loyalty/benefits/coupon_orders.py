@@ -2,8 +2,9 @@
 
 A paid order uses the coupon whose code it carries, and every coupon that was reserved for it,
 so a checkout that dies after payment still ends right. An order that is cancelled whole gives
-back what it had. An order's coupon that is not to be had (used by another order, expired) stays
-as it is: the order stands, and the refusal is kept with the coupon's history.
+back what it had, and so does a paid one that is a test. An order's coupon that is not to be had
+(used by another order, expired) stays as it is: the order stands, and the refusal is kept with
+the coupon's history.
 """
 
 from collections import defaultdict
@@ -34,7 +35,7 @@ def digests_of(events: Iterable[Event]) -> set[bytes]:
 
 def matter(events: Iterable[Event]) -> list[Event]:
     """The events that may do something to a coupon."""
-    return [event for event in events if _is_cancelled(event) or _is_paid(event)]
+    return [e for e in events if _is_cancelled(e) or points.is_paid(e.type, e.data)]
 
 
 def fold(
@@ -55,7 +56,8 @@ def fold(
         ids = set(by_order[order.order_id])
         if order.coupon and (id_ := by_digest.get(codes.digest(order.coupon))):
             ids.add(id_)
-        deed: Deed = GiveBack(order.order_id) if _is_cancelled(event) else Use(order.order_id)
+        gone = order.test or _is_cancelled(event)
+        deed: Deed = GiveBack(order.order_id) if gone else Use(order.order_id)
         for id_ in sorted(ids):
             before = known[id_]
             after = known[id_] = _act(before, deed, event, owners.get(id_), out)
@@ -81,11 +83,6 @@ def _act(
         out.changed[one.id] = after
         out.steps.append(Step(after, action, order_id, event))
     return after
-
-
-def _is_paid(event: Event) -> bool:
-    order: OrderSnapshot = event.data
-    return points.is_paid(event.type, order) and not order.test and not _is_cancelled(event)
 
 
 def _is_cancelled(event: Event) -> bool:

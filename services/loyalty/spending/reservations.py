@@ -1,7 +1,7 @@
 """A reservation: points set aside for a checkout, and what becomes of them, once. Pure.
 
     reserved -> confirmed (all, or a part; the rest is freed)
-             -> cancelled | timed_out (all is freed)
+             -> cancelled | timed_out | test_order (all is freed)
     confirmed -> points are given back as the order is returned
 
 A reservation is resolved once, whoever comes first: the checkout over HTTP or the order's
@@ -23,7 +23,9 @@ from services.loyalty.books.wallet import DEED_ACCOUNTS_MAX, Wallet
 from shared.errors import Conflict, Unprocessable
 from shared.events.envelope import Event
 
-State = Literal["reserved", "confirmed", "cancelled", "timed_out"]
+Freed = Literal["cancelled", "timed_out", "test_order"]
+"""Why its points are free again; `test_order`: its order is paid, and is a test."""
+State = Literal["reserved", "confirmed"] | Freed
 SOURCE = "reservation"
 """The source of its journals; the document is its id."""
 
@@ -38,6 +40,10 @@ class AlreadyCancelled(Conflict):
 
 class TimedOut(Conflict):
     """The reservation's time is over, and its points are free again."""
+
+
+class OfTestOrder(Conflict):
+    """The reservation's order is a test, which spends nothing; its points are free again."""
 
 
 class MoreThanReserved(Unprocessable):
@@ -111,6 +117,8 @@ def check_open(reservation: Reservation, now: datetime, order_id: str | None) ->
             raise AlreadyCancelled
         case "timed_out":
             raise TimedOut
+        case "test_order":
+            raise OfTestOrder
         case "reserved":
             if reservation.expires_at <= now:
                 raise TimedOut
@@ -144,9 +152,7 @@ def bind(reservation: Reservation, order_id: str) -> Reservation:
     return replace(reservation, order_id=order_id, step=reservation.step + 1)
 
 
-def release(
-    book: Wallet, reservation: Reservation, state: Literal["cancelled", "timed_out"], cause: Event
-) -> Reservation:
+def release(book: Wallet, reservation: Reservation, state: Freed, cause: Event) -> Reservation:
     """Free all that is set aside: to its own lots, with their own dates."""
     wallet.free(book, deed_of(reservation, cause), reservation.parts, cause.time)
     return replace(reservation, parts=(), state=state, step=reservation.step + 1)

@@ -7,6 +7,9 @@ As pieces come back, points come back in the proportion of the order's value: th
 all of them, in however many steps. An order that names a reservation of somebody else, of
 another order or of nobody, or of more points than its reservation holds, gets a
 `points.shortfall`, once.
+
+A test order leaves the books as they are: when it is paid its reservation is freed, and what was
+confirmed for it over HTTP is given back. It is told of no shortfall.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -17,7 +20,7 @@ from services.loyalty.books.programme import Redemption, programme_at
 from services.loyalty.books.wallet import Wallet
 from services.loyalty.spending import redemption, reservations
 from services.loyalty.spending.announcements import given_back, redeemed, shortfall
-from services.loyalty.spending.reservations import Reservation, Shortfall
+from services.loyalty.spending.reservations import Reason, Reservation, Shortfall
 from services.loyalty.terms.definitions import Book
 from shared.events.envelope import Event
 from shared.events.orders import OrderSnapshot, Tender
@@ -47,6 +50,9 @@ class Held:
     book: Book
     stores: Stores
 
+    def members(self, customer_id: str) -> Collection[str]:
+        return self.people.get(customer_id, (customer_id,))
+
 
 def of(order: OrderSnapshot) -> list[Tender]:
     """The order's tenders in points that name a reservation: one for each, with the sum of them."""
@@ -74,28 +80,44 @@ def _follow(held: Held, event: Event, tender: Tender, out: Outcome) -> None:
     order: OrderSnapshot = event.data
     id_ = tender.reservation_id or ""
     found = out.reservations.get(id_) or held.reservations.get(id_)
+    paid = points.is_paid(event.type, order)
+    reason: Reason | None = None
+    if found is None or found.customer_id not in held.members(order.customer_id):
+        reason = "unknown_reservation"
+    elif found.order_id not in {None, order.order_id}:
+        reason = "other_order"
+    elif paid and order.test:
+        out.reservations[id_] = _undo(held, event, found)
+    else:
+        out.reservations[id_] = _step(held, event, tender, found, out)
+    if reason and paid and not order.test:
+        missing = _points_of(held, event, tender, None)
+        _miss(held, event, Shortfall(order.order_id, id_, missing, reason), out)
+
+
+def _step(
+    held: Held, event: Event, tender: Tender, found: Reservation, out: Outcome
+) -> Reservation:
+    """The buyer's own reservation after the event."""
+    order: OrderSnapshot = event.data
     paid, void = points.is_paid(event.type, order), points.is_void(event.type, order.lines)
-    own = found and found.customer_id in held.people.get(order.customer_id, (order.customer_id,))
-    rules = _rules(held, event, found if own else None)
-    wanted = _points_of(order, tender, rules, held.stores.base_currency)
-    if found is None or not own:
-        if paid:
-            _miss(held, event, Shortfall(order.order_id, id_, wanted, "unknown_reservation"), out)
-        return
-    if found.order_id not in {None, order.order_id}:
-        if paid:
-            _miss(held, event, Shortfall(order.order_id, id_, wanted, "other_order"), out)
-        return
     if void and found.state == "reserved":
         found = reservations.release(held.wallet, found, "cancelled", event)
     elif paid and not void and (found.state == "reserved" or _is_late(event, found)):
-        found = _confirm(held, event, found, wanted, out)
-    if found.state == "confirmed":
-        if paid and not void:
-            found = reservations.bind(found, order.order_id)
-            _check_covered(held, event, tender, found, out)
-        found = _return(held, event, found, void=void)
-    out.reservations[id_] = found
+        found = _confirm(held, event, tender, found, out)
+    if found.state != "confirmed":
+        return found
+    if paid and not void:
+        found = reservations.bind(found, order.order_id)
+        _check_covered(held, event, tender, found, out)
+    return _return(held, event, found, void=void)
+
+
+def _undo(held: Held, event: Event, found: Reservation) -> Reservation:
+    """Nothing is spent on a test order."""
+    if found.state == "reserved":
+        return reservations.release(held.wallet, found, "test_order", event)
+    return _give_back(held, event, found, found.confirmed)
 
 
 def _is_late(event: Event, found: Reservation) -> bool:
@@ -104,17 +126,17 @@ def _is_late(event: Event, found: Reservation) -> bool:
 
 
 def _confirm(
-    held: Held, event: Event, found: Reservation, wanted: int, out: Outcome
+    held: Held, event: Event, tender: Tender, found: Reservation, out: Outcome
 ) -> Reservation:
     order_id = event.data.order_id
+    wanted = _points_of(held, event, tender, found)
     if found.state == "reserved":
         # The time-out is for checkouts that never came back: this one has been paid.
         spent = min(wanted, found.points)
         after, missing = reservations.confirm(held.wallet, found, spent, order_id, event), 0
     else:
         # Of what it was set aside from, what is still the buyer's: a merge may have ended.
-        members = held.people.get(event.data.customer_id, (event.data.customer_id,))
-        accounts = held.wallet.accounts
+        members, accounts = held.members(event.data.customer_id), held.wallet.accounts
         own = [id_ for id_ in found.account_ids if accounts[id_].customer_id in members]
         late = reservations.confirm_late(held.wallet, found, wanted, order_id, event, of=own)
         after, missing = late
@@ -147,6 +169,11 @@ def _return(held: Held, event: Event, found: Reservation, *, void: bool) -> Rese
         amount_minor = amount_minor * order.total_minor // order.base_total_minor
     back, whole = redemption.returned_share(order, amount_minor)
     target = found.confirmed if void else found.confirmed * back // max(1, whole)
+    return _give_back(held, event, found, target)
+
+
+def _give_back(held: Held, event: Event, found: Reservation, target: int) -> Reservation:
+    """So many points have come back in all."""
     after, more = reservations.give_back(held.wallet, found, target, event)
     if more:
         held.wallet.facts.append(given_back(after, more, held.wallet, event))
@@ -161,9 +188,11 @@ def _rules(held: Held, event: Event, found: Reservation | None) -> Redemption:
     return rules.model_copy(update={"points_per_unit": found.points_per_unit})
 
 
-def _points_of(order: OrderSnapshot, tender: Tender, rules: Redemption, currency: str) -> int:
+def _points_of(held: Held, event: Event, tender: Tender, found: Reservation | None) -> int:
     """How many points the tender's amount takes; of another currency by the order's own rate."""
-    return redemption.price(_in_base(order, tender.amount_minor, currency), rules, currency)
+    currency = held.stores.base_currency
+    amount_minor = _in_base(event.data, tender.amount_minor, currency)
+    return redemption.price(amount_minor, _rules(held, event, found), currency)
 
 
 def _in_base(order: OrderSnapshot, amount_minor: int, currency: str) -> int:

@@ -137,6 +137,17 @@ async def test_what_is_claimed_is_what_was_quoted_and_is_counted_when_the_order_
     await shop.claim("o1", 9_000, 3_000, ten=1_000, status=409)
 
 
+async def test_a_test_order_counts_no_offer(shop, door):
+    await shop.lay_down("ten", TEN_OFF, budget={"uses": 5})
+    await shop.claim("o1", 12_000, ten=1_000)
+
+    await door.give(order("o1").event("order.paid", 1, test=True))
+    free = await shop.look("o1"), await shop.budget("ten")
+    await door.give(order("o1").event("order.shipped", 2, test=True))
+
+    assert free == (await shop.look("o1"), await shop.budget("ten")) == ("released", (0, 0))
+
+
 async def test_an_offer_that_gives_something_else_by_now_is_named_and_nothing_is_taken(shop):
     etag = await shop.lay_down("ten", TEN_OFF, budget={"uses": 5})
     await shop.lay_down("mug", MUG)

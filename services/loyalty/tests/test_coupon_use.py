@@ -194,12 +194,20 @@ async def test_a_refund_that_follows_on_a_cancellation_leaves_the_coupon_free(sh
     assert await state(shop, coupon) == ("issued", None)
 
 
-async def test_a_test_order_uses_nothing(shop, door):
-    coupon = await shop.take("five-off")
+async def test_a_test_order_uses_nothing_and_frees_what_was_set_aside_for_it(shop, door):
+    named, held, used = [await shop.take("five-off") for _ in range(3)]
+    await shop.act("reserve", held)
+    await shop.act("use", used)
 
-    await door.give(at(with_code(coupon).event("order.paid", 1, test=True)))
+    await door.give(at(with_code(named).event("order.placed", 1, test=True)))
+    assert await state(shop, held) == ("reserved", "o2")
+    await door.give(at(with_code(named).event("order.paid", 2, test=True)))
+    assert [await state(shop, one) for one in (named, held, used)] == [("issued", None)] * 3
+    gone = with_code(named).every(cancelled="all")
+    await door.give(at(gone.event("order.cancelled", 3, test=True)))
+    await door.give(at(gone.event("order.refunded", 4, test=True)))
 
-    assert await state(shop, coupon) == ("issued", None)
+    assert [await state(shop, one) for one in (named, held, used)] == [("issued", None)] * 3
 
 
 async def test_an_order_uses_what_was_reserved_for_it_though_it_names_no_code(shop, door):

@@ -1,8 +1,11 @@
 """Orders that are paid in points: what their own events take, and what they give back."""
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
-from services.loyalty.tests.checkout import at, opened, paid_with, short
+from services.loyalty.tests.checkout import at, events, opened, paid_with, short
 from services.loyalty.tests.test_worker import balanced
 
 
@@ -71,3 +74,83 @@ async def test_a_part_of_what_was_set_aside_is_priced_by_the_rate_and_not_by_its
 
     assert [(await shop.look(one))["confirmed"] for one in (event, http)] == [45, 45]
     assert short(await door.published()) == []
+
+
+async def test_a_test_order_frees_its_points_when_it_is_paid_and_spends_none(shop, door, ask):
+    one = await shop.reserve(60)
+    order = paid_with(one)
+    await door.give(at(order.event("order.placed", 1, test=True)))
+    before = (await shop.look(one))["state"]
+
+    paid = at(order.event("order.paid", 2, test=True))
+    await door.give(paid)
+    await door.give(replace(paid, id="again"), at(order.event("order.shipped", 3, test=True)))
+
+    assert (before, (await shop.look(one))["state"]) == ("reserved", "test_order")
+    assert await shop.held() == (100, 0)
+    refused = [await shop.confirm(one, 409, order_id="o2"), await shop.cancel(one, 409)]
+    assert [answer["type"].rsplit(":", 1)[-1] for answer in refused] == ["of-test-order"] * 2
+    later = order.every(cancelled="all", refunded_minor=400)
+    await door.give(at(later.event("order.cancelled", 4, test=True)))
+    await door.give(at(later.event("order.refunded", 5, test=True)))
+    assert await door.published() == []
+    assert await shop.held() == (100, 0)
+    assert (await balanced(ask))["accounts"].get("redeemed", 0) == 0
+
+
+async def test_a_test_order_that_was_confirmed_over_http_gives_all_back(shop, door, ask):
+    bound, unbound = await shop.reserve(60), await shop.reserve(40)
+    await shop.confirm(bound, order_id="o2")
+    await shop.confirm(unbound)
+    await door.published()
+
+    for one, id_ in ((bound, "o2"), (unbound, "o3")):
+        order = paid_with(one, id_, one["points"])
+        await door.give(at(order.event("order.paid", 1, test=True)))
+        await door.give(at(order.event("order.shipped", 2, test=True)))
+
+    given_back = [(await shop.look(one))["given_back"] for one in (bound, unbound)]
+    assert given_back == [60, 40]
+    assert events(await door.published()) == [("points.reversed", 60), ("points.reversed", 40)]
+    assert await shop.held() == (100, 0)
+    await balanced(ask)
+
+
+async def test_a_test_order_with_points_that_are_not_its_own_is_told_nothing_of(shop, door, ask):
+    late, others = await shop.reserve(30), await shop.reserve(30)
+    await shop.cancel(late)
+    await shop.confirm(others, order_id="o9")
+    await door.published()
+
+    for number, one in enumerate((late, others, {"id": "made-up"})):
+        order = paid_with(one, f"t{number}", 30)
+        await door.give(at(order.event("order.paid", 1, test=True)))
+
+    assert await door.published() == []
+    assert await shop.held() == (70, 0)
+    await balanced(ask)
+
+
+async def test_an_order_that_turns_out_to_be_no_test_or_one_is_spent_or_given_back(shop, door, ask):
+    first, second = await shop.reserve(40), await shop.reserve(60)
+    real, mere = paid_with(first, "o2", 40), paid_with(second, "o3", 60)
+
+    await door.give(at(real.event("order.paid", 1, test=True)), at(mere.event("order.paid", 1)))
+    await door.give(at(real.event("order.shipped", 2)))
+    await door.give(at(mere.event("order.shipped", 2, test=True)))
+
+    assert [(await shop.look(one))["given_back"] for one in (first, second)] == [0, 60]
+    assert await shop.held() == (60, 0)
+    await balanced(ask)
+
+
+async def test_a_test_order_confirmed_and_paid_at_once_spends_nothing(shop, door, ask):
+    for number in range(5):
+        one = await shop.reserve(10)
+        order_id = f"race-{number}"
+        paid = at(paid_with(one, order_id, 10).event("order.paid", 1, test=True))
+        path, body = f"/v1/reservations/{one['id']}/confirm", {"order_id": order_id}
+        await asyncio.gather(shop.post(path, body, key=f"c{number}"), door.give(paid))
+
+    assert await shop.held() == (100, 0)
+    assert (await balanced(ask))["accounts"].get("redeemed", 0) == 0
