@@ -2,7 +2,8 @@
 
 A paid order uses the coupon whose code it carries, and every coupon that was reserved for it,
 so a checkout that dies after payment still ends right. An order that is cancelled whole gives
-back what it had, and so does a paid one that is a test. An order's coupon that is not to be had
+back what it had, and so does a paid one that is a test. A refund, which may follow on that, uses
+only what is reserved for its order. An order's coupon that is not to be had
 (used by another order, expired) stays as it is: the order stands, and the refusal is kept with
 the coupon's history.
 """
@@ -47,15 +48,15 @@ def fold(
     only their owner may use all ids of his."""
     out = Outcome()
     known = {one.id: one for one in found}
-    by_digest = {one.digest: one.id for one in known.values()}
+    by_digest = {one.digest: {one.id} for one in known.values()}
     by_order: defaultdict[str | None, set[UUID]] = defaultdict(set)
     for one in known.values():
         by_order[one.order_id].add(one.id)
     for event in events:
         order: OrderSnapshot = event.data
         ids = set(by_order[order.order_id])
-        if order.coupon and (id_ := by_digest.get(codes.digest(order.coupon))):
-            ids.add(id_)
+        if order.coupon and event.type not in points.CLOSING_TYPES:
+            ids |= by_digest.get(codes.digest(order.coupon), set())
         gone = order.test or _is_cancelled(event)
         deed: Deed = GiveBack(order.order_id) if gone else Use(order.order_id)
         for id_ in sorted(ids):
@@ -87,7 +88,7 @@ def _act(
 
 def _is_cancelled(event: Event) -> bool:
     """The order is cancelled whole, whether or not its producer counts pieces. One that does says
-    so in what follows, too: a refund of it uses nothing."""
+    so in what follows, too."""
     order: OrderSnapshot = event.data
     if not any(line.cancelled for line in order.lines):
         return event.type == "order.cancelled"

@@ -40,6 +40,9 @@ DIGITS = {
 
 UNPAID_TYPES = frozenset({"order.changed", "order.cancelled"})
 """May happen before payment, so only the snapshot can tell; every other type implies it."""
+CLOSING_TYPES = frozenset({"order.cancelled", "order.refunded", "return.received"})
+"""May follow on a cancellation, which not every producer counts by pieces: they take nothing again
+that it has freed."""
 BEFORE_ARRIVAL_TYPES = frozenset(
     {"order.placed", "order.paid", "order.changed", "order.shipped", "order.cancelled"}
 )

@@ -26,9 +26,6 @@ from shared.events.envelope import Event
 from shared.events.orders import OrderSnapshot, Tender
 from shared.stores import Stores
 
-CLOSING_TYPES = frozenset({"order.cancelled", "order.refunded", "return.received"})
-"""What may follow on a cancellation, which has freed the points: it asks for none again."""
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -122,7 +119,7 @@ def _undo(held: Held, event: Event, found: Reservation) -> Reservation:
 
 def _is_late(event: Event, found: Reservation) -> bool:
     """Whether the order goes on, though its points are free again."""
-    return found.state != "confirmed" and event.type not in CLOSING_TYPES
+    return found.state != "confirmed" and event.type not in points.CLOSING_TYPES
 
 
 def _confirm(

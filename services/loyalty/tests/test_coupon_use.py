@@ -194,6 +194,33 @@ async def test_a_refund_that_follows_on_a_cancellation_leaves_the_coupon_free(sh
     assert await state(shop, coupon) == ("issued", None)
 
 
+@pytest.mark.parametrize("type_", ["order.refunded", "return.received", "order.cancelled"])
+async def test_what_follows_on_an_uncounted_cancellation_takes_the_coupon_of_neither_kind(
+    shop, door, type_
+):
+    named, held = await shop.take("five-off"), await shop.take("five-off")
+    await shop.act("reserve", held)
+    order = with_code(named)
+    await door.give(at(order.event("order.paid", 1)), at(order.event("order.cancelled", 2)))
+
+    refund = at(order.every(refunded_minor=2_000).event(type_, 3))
+    await door.give(refund)
+    await door.give(replace(refund, id="again"))
+
+    assert [await state(shop, one) for one in (named, held)] == [("issued", None)] * 2
+    await door.give(at(order.event("order.shipped", 4)))
+    assert await state(shop, named) == ("used", "o2"), "it goes on after all"
+
+
+async def test_a_refund_that_is_heard_of_first_uses_what_was_set_aside_for_its_order(shop, door):
+    coupon = await shop.take("five-off")
+    await shop.act("reserve", coupon)
+
+    await door.give(at(Order("o2").event("order.refunded", 3)))
+
+    assert await state(shop, coupon) == ("used", "o2")
+
+
 async def test_a_test_order_uses_nothing_and_frees_what_was_set_aside_for_it(shop, door):
     named, held, used = [await shop.take("five-off") for _ in range(3)]
     await shop.act("reserve", held)
