@@ -91,7 +91,8 @@ class Confirm(Body):
 
 
 class ReservationView(BaseModel):
-    """`amount_minor`, in `currency`, is what all its points are worth at the checkout."""
+    """`amount_minor`, in `currency`, is what all its points are worth at the checkout; `confirmed`
+    is what the order took, and holds what was `given_back`."""
 
     id: str
     customer_id: str | None

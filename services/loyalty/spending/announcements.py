@@ -91,12 +91,10 @@ def expired(journal: Journal, account: Account) -> Event:
 
 def redeemed(reservation: Reservation, wallet: Wallet, cause: Event) -> Event:
     """Points were spent on an order."""
-    confirmed, points = reservation.confirmed, max(1, reservation.points)
-    told = _of_reservation(reservation, wallet, "redeem") | {"points": confirmed}
+    points = reservation.confirmed - reservation.given_back
+    told = _of_reservation(reservation, wallet, "redeem") | {"points": points}
     fact = PointsRedeemed(
-        **told,
-        amount_minor=reservation.amount_minor * confirmed // points,
-        currency=reservation.currency,
+        **told, amount_minor=reservation.share_minor(points), currency=reservation.currency
     )
     return _follow_reservation(reservation, cause, "points.redeemed", fact)
 

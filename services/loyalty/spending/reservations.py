@@ -72,11 +72,16 @@ class Reservation:
     order_id: str | None = None
     state: State = "reserved"
     confirmed: int = 0
+    """How many the order took, those given back since included."""
     given_back: int = 0
     step: int = 1
     """How often it has been booked: what follows is another revision."""
     points_per_unit: int | None = None
     """The rate that was agreed; None: set aside by a release that did not keep it."""
+
+    def share_minor(self, points: int) -> int:
+        """The share of so many points in `amount_minor`, rounded down."""
+        return self.amount_minor * points // max(1, self.points)
 
 
 Reason = Literal["unknown_reservation", "other_order", "too_late", "too_few"]
@@ -125,12 +130,19 @@ def check_open(reservation: Reservation, now: datetime, order_id: str | None) ->
 
 
 def confirm(
-    book: Wallet, reservation: Reservation, points: int, order_id: str | None, cause: Event
+    book: Wallet,
+    reservation: Reservation,
+    points: int,
+    order_id: str | None,
+    cause: Event,
+    *,
+    back: int = 0,
 ) -> Reservation:
-    """Spend `points` of what is set aside, and free the rest."""
+    """Spend `points` of what is set aside, and free the rest; `back` of them are never spent, for
+    so much of the order has come back already."""
     if points > reservation.points:
         raise MoreThanReserved(f"points: {reservation.points} are reserved")
-    spent, rest = lots.split(reservation.parts, points)
+    spent, rest = lots.split(reservation.parts, points - back)
     if spent:
         wallet.settle(book, deed_of(reservation, cause), spent)
     if rest:
@@ -141,6 +153,7 @@ def confirm(
         order_id=order_id or reservation.order_id,
         state="confirmed",
         confirmed=points,
+        given_back=back,
         step=reservation.step + 1,
     )
 
@@ -166,10 +179,12 @@ def confirm_late(
     cause: Event,
     *,
     of: Collection[UUID],
+    back: int = 0,
 ) -> tuple[Reservation, int]:
-    """The order is paid though the points are free again: spend what there is of them in these
-    accounts, in the order of dates; how many are missing."""
-    there = min(points, book.spendable(cause.time, of))
+    """The order is paid though the points are free again: spend what there is of them, less `back`,
+    in these accounts, in the order of dates; how many are missing."""
+    wanted = points - back
+    there = min(wanted, book.spendable(cause.time, of))
     parts: tuple[Part, ...] = ()
     if there:
         deed, redeemed = deed_of(reservation, cause), AccountKind.REDEEMED
@@ -179,10 +194,11 @@ def confirm_late(
         parts=parts,
         order_id=order_id,
         state="confirmed",
-        confirmed=there,
+        confirmed=there + back,
+        given_back=back,
         step=reservation.step + 1,
     )
-    return after, points - there
+    return after, wanted - there
 
 
 def give_back(

@@ -4,7 +4,8 @@ The order's `points` tender names its reservation. Once the order is paid the re
 confirmed, for as many points as the tender's amount takes at the rate at which they were set
 aside, whatever the programme says by then; an order cancelled before frees it.
 As pieces come back, points come back in the proportion of the order's value: the whole order,
-all of them, in however many steps. An order that names a reservation of somebody else, of
+all of them, in however many steps; what has come back before the order is paid is never spent,
+nor told. An order that names a reservation of somebody else, of
 another order or of nobody, or of more points than its reservation holds, gets a
 `points.shortfall`, once.
 
@@ -126,18 +127,24 @@ def _confirm(
     held: Held, event: Event, tender: Tender, found: Reservation, out: Outcome
 ) -> Reservation:
     order_id = event.data.order_id
+    late = found.state != "reserved"
     wanted = _points_of(held, event, tender, found)
-    if found.state == "reserved":
-        # The time-out is for checkouts that never came back: this one has been paid.
-        spent = min(wanted, found.points)
-        after, missing = reservations.confirm(held.wallet, found, spent, order_id, event), 0
-    else:
+    taken = wanted if late else min(wanted, found.points)
+    back = _back_of(held, event, found, taken)
+    if back and back == taken:
+        return found if late else reservations.release(held.wallet, found, "cancelled", event)
+    missing = 0
+    if late:
         # Of what it was set aside from, what is still the buyer's: a merge may have ended.
         members, accounts = held.members(event.data.customer_id), held.wallet.accounts
         own = [id_ for id_ in found.account_ids if accounts[id_].customer_id in members]
-        late = reservations.confirm_late(held.wallet, found, wanted, order_id, event, of=own)
-        after, missing = late
-    if after.confirmed:
+        after, missing = reservations.confirm_late(
+            held.wallet, found, taken, order_id, event, of=own, back=back
+        )
+    else:
+        # The time-out is for checkouts that never came back: this one has been paid.
+        after = reservations.confirm(held.wallet, found, taken, order_id, event, back=back)
+    if after.confirmed > after.given_back:
         held.wallet.facts.append(redeemed(after, held.wallet, event))
     if missing:
         _miss(held, event, Shortfall(order_id, found.id, missing, "too_late"), out)
@@ -151,8 +158,9 @@ def _check_covered(
     minor unit more than its share of what all are worth, which was rounded down."""
     rules = _rules(held, event, found)
     currency = held.stores.base_currency
-    share_minor = found.amount_minor * found.confirmed // max(1, found.points)
-    spent_minor = max(share_minor, redemption.worth(found.confirmed, rules, currency))
+    spent_minor = max(
+        found.share_minor(found.confirmed), redemption.worth(found.confirmed, rules, currency)
+    )
     missing_minor = _in_base(event.data, tender.amount_minor, currency) - spent_minor
     if missing_minor > 0:
         points_ = redemption.price(missing_minor, rules, currency)
@@ -160,13 +168,18 @@ def _check_covered(
 
 
 def _return(held: Held, event: Event, found: Reservation, *, void: bool) -> Reservation:
+    target = found.confirmed if void else _back_of(held, event, found, found.confirmed)
+    return _give_back(held, event, found, target)
+
+
+def _back_of(held: Held, event: Event, found: Reservation, taken: int) -> int:
+    """How many of the points that the order took have come back with it so far."""
     order: OrderSnapshot = event.data
-    amount_minor = found.amount_minor * found.confirmed // max(1, found.points)
+    amount_minor = found.share_minor(taken)
     if order.currency != held.stores.base_currency and order.base_total_minor:
         amount_minor = amount_minor * order.total_minor // order.base_total_minor
     back, whole = redemption.returned_share(order, amount_minor)
-    target = found.confirmed if void else found.confirmed * back // max(1, whole)
-    return _give_back(held, event, found, target)
+    return taken * back // max(1, whole)
 
 
 def _give_back(held: Held, event: Event, found: Reservation, target: int) -> Reservation:

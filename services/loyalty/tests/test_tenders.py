@@ -154,3 +154,71 @@ async def test_a_test_order_confirmed_and_paid_at_once_spends_nothing(shop, door
 
     assert await shop.held() == (100, 0)
     assert (await balanced(ask))["accounts"].get("redeemed", 0) == 0
+
+
+def spendings(found):
+    """What is told of points spent, missing and given back; not of those that orders earn."""
+    told = {"points.redeemed", "points.shortfall"}
+    kept = [e for e in found if e.type in told or getattr(e.data, "direction", "") == "given_back"]
+    return events(kept)
+
+
+def unpaid(order):
+    """The order before its money is there: only its points are named."""
+    return {"tenders": order.more["tenders"][:1]}
+
+
+async def test_of_an_order_that_is_cancelled_in_part_only_what_remains_is_spent_and_told_once(
+    shop, door, ask
+):
+    one = await shop.reserve(60)
+    order = paid_with(one).every(cancelled=1)
+    await door.give(at(order.event("order.cancelled", 2, **unpaid(order))))
+
+    told = await shop.look(one)
+    assert (told["state"], told["confirmed"], told["given_back"]) == ("confirmed", 60, 15)
+    assert await shop.held() == (55, 0)
+    again = await shop.confirm(one, order_id="o2")
+    assert again == told
+    await door.give(at(order.event("order.paid", 3)))
+    assert spendings(await door.published()) == [("points.redeemed", 45)]
+
+    await door.give(at(order.every(returned=1).event("order.returned", 4)))
+    await door.give(at(order.every(returned=3).event("order.returned", 5)))
+    given_back = [("points.reversed", 15), ("points.reversed", 30)]
+    assert spendings(await door.published()) == given_back
+    assert await shop.held() == (100, 0)
+    assert (await balanced(ask))["accounts"]["redeemed"] == 0
+
+
+async def test_an_order_cancelled_whole_with_counts_before_it_is_paid_tells_nothing(shop, door):
+    one = await shop.reserve(60)
+    order = paid_with(one).every(cancelled=4)
+
+    await door.give(at(order.event("order.cancelled", 2, **unpaid(order))))
+    await door.give(at(order.event("order.changed", 3, **unpaid(order))))
+    await door.give(at(order.every(refunded_minor=400).event("order.refunded", 4)))
+
+    assert (await shop.look(one))["state"] == "cancelled"
+    assert await shop.held() == (100, 0)
+    assert spendings(await door.published()) == []
+
+
+async def test_of_an_order_that_pays_late_and_is_cancelled_in_part_no_more_is_spent_than_remains(
+    shop, door, ask
+):
+    late = await shop.reserve(60)
+    await shop.cancel(late)
+    await shop.confirm(await shop.reserve(80), order_id="o9")
+    await door.published()
+
+    half = paid_with(late).every(cancelled=2)
+    await door.give(at(half.event("order.paid", 2)))
+    told = [("points.redeemed", 20), ("points.shortfall", 10)]
+    assert spendings(await door.published()) == told
+
+    await door.give(at(half.every(returned=2).event("order.returned", 3)))
+    after = await shop.look(late)
+    assert (after["confirmed"], after["given_back"]) == (50, 50)
+    assert await shop.held() == (20, 0)
+    await balanced(ask)
