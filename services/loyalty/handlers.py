@@ -36,7 +36,6 @@ from services.loyalty.store import shoppers as shopper_store
 from services.loyalty.store import waiting as waiting_store
 from services.loyalty.work import (
     acting,
-    booking,
     claiming,
     couponing,
     deciding,
@@ -85,13 +84,9 @@ async def _fold(conn: AsyncConnection, events: list[Event], terms: Terms, world:
     await redeeming.follow(conn, reserved, outcome, terms)
     await acting.follow(conn, acted, outcome.wallet, outcome.ladder, terms)
     await couponing.follow(conn, outcome.applied, terms.book)
-    await order_store.save(conn, known.orders, outcome.orders.values())
-    await booking.save(conn, outcome.wallet, world.stores)
-    await deciding.save(conn, known.evidence, outcome.decided)
-    await tiering.save(conn, outcome.ladder)
+    await deciding.save(conn, known.orders, known.evidence, outcome, world.stores)
     await claiming.follow(conn, terms.book, outcome.applied)
     await giving.welcome(conn, newcomers, terms.book, world.stores)
-    await hold_store.add(conn, outcome.weighed.holds)
 
 
 async def _load(

@@ -1,4 +1,4 @@
-"""Loads what earning rules decide on, and keeps what they decided (`decisions.py`).
+"""Loads what earning rules decide on, and saves what a fold of orders has come to.
 
 What is asked for depends on the rules that are laid down: no facts about shoppers, products
 or caps are read that no rule asks for, and each kind is one statement, whatever the batch.
@@ -14,15 +14,19 @@ from services.loyalty.earning import caps, orders, snapshots
 from services.loyalty.earning.caps import Place, Used
 from services.loyalty.earning.carts import Product, known
 from services.loyalty.earning.decisions import Decided, Evidence
-from services.loyalty.earning.orders import Judged, Known, Outcome, Terms
+from services.loyalty.earning.orders import Judged, Known, OrderState, Outcome, Terms
 from services.loyalty.earning.rules import Asked, asked
 from services.loyalty.earning.shoppers import ALWAYS, shopper_of
 from services.loyalty.earning.usage import ORDERS, RULE, used
 from services.loyalty.store import decisions as store
+from services.loyalty.store import holds as hold_store
+from services.loyalty.store import orders as order_store
 from services.loyalty.store import products as product_store
 from services.loyalty.store import shoppers as shopper_store
 from services.loyalty.terms.cart import Cart, Shopper
+from services.loyalty.work import booking, tiering
 from shared.aliases import Person
+from shared.stores import Stores
 
 
 def to_lock(terms: Terms, people: Mapping[str, Person], earners: Iterable[str]) -> set[str]:
@@ -113,14 +117,29 @@ async def lock_budgets(
     return await shopper_store.lock_budgets(conn, asked(terms.book).budgets)
 
 
-async def save(conn: AsyncConnection, before: Evidence, decided: Decided) -> None:
-    """Decisions, what is counted for them, and their history."""
+async def save(
+    conn: AsyncConnection,
+    read: Mapping[str, OrderState],
+    before: Evidence,
+    outcome: Outcome,
+    stores: Stores,
+) -> None:
+    """All that a fold of orders has come to, a batch's or a joining's: orders, points, decisions
+    with what is counted for them and their history, tiers, and what is held for review.
+
+    `read` has the orders as they were read: OrderMoved if one is another by now.
+    """
+    await order_store.save(conn, read, outcome.orders.values())
+    await booking.save(conn, outcome.wallet, stores)
+    decided = outcome.decided
     await store.save(conn, before.decided, decided.decisions.values(), decided.made)
     await store.keep_awards(conn, snapshots.of(decided.made))
     await shopper_store.add_tallies(conn, decided.counted)
     spent = {rule_id: points for rule_id, points in decided.budgets.items() if points}
     if spent:
         await shopper_store.add_to_budgets(conn, spent)
+    await tiering.save(conn, outcome.ladder)
+    await hold_store.add(conn, outcome.weighed.holds)
 
 
 async def load_shoppers(

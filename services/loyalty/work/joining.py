@@ -18,12 +18,11 @@ from services.loyalty.earning.orders import Judged, Known, OrderState, Terms
 from services.loyalty.members import membership
 from services.loyalty.members.membership import Joining, MembershipTerms, NoMember, Standing, Stay
 from services.loyalty.store import definitions
-from services.loyalty.store import holds as hold_store
 from services.loyalty.store import membership as store
 from services.loyalty.store import orders as order_store
 from services.loyalty.store import waiting as waiting_store
 from services.loyalty.terms.definitions import Book
-from services.loyalty.work import booking, deciding, giving, holding, leaving, people, tiering
+from services.loyalty.work import deciding, giving, holding, leaving, people, tiering
 from services.loyalty.work.giving import Newcomers
 from services.loyalty.work.people import Held
 from shared import aliases, outbox
@@ -153,11 +152,7 @@ async def _credit(
     watch = await holding.watch(conn, judged, owners, persons, terms)
     known = Known(anew, held.accounts, (), members, evidence, roster, watch)
     outcome = await deciding.fold(conn, known, judged, terms)
-    await order_store.save(conn, states, outcome.orders.values())
-    await booking.save(conn, outcome.wallet, stores)
-    await deciding.save(conn, evidence, outcome.decided)
-    await tiering.save(conn, outcome.ladder)
-    await hold_store.add(conn, outcome.weighed.holds)
+    await deciding.save(conn, states, evidence, outcome, stores)
     await waiting_store.remove(conn, outcome.orders)
     earned = sum(j.points for j in outcome.wallet.journals if j.kind == "earn")
     return Credited(len(outcome.orders), earned)
