@@ -77,9 +77,8 @@ async def _fold(conn: AsyncConnection, events: list[Event], terms: Terms, world:
         return
     reserved = redeeming.named(judged)
     actors = {done.customer_id for done in acted} | newcomers.to_lock
-    await member_store.add_missing(conn, actors)
-    others = actors | await redeeming.owners(conn, reserved)
-    known, judged = await _load(conn, (judged, joined, acted), terms, others)
+    lenders = await redeeming.owners(conn, reserved)
+    known, judged = await _load(conn, (judged, joined, acted), terms, actors, lenders)
     outcome = await deciding.fold(conn, known, judged, terms)
     await redeeming.follow(conn, reserved, outcome, terms)
     await acting.follow(conn, acted, outcome.wallet, outcome.ladder, terms)
@@ -93,12 +92,15 @@ async def _load(
     conn: AsyncConnection,
     batch: tuple[list[Judged], list[Event], list[Done]],
     terms: Terms,
-    others: Collection[str],
+    actors: Collection[str],
+    lenders: Collection[str],
 ) -> tuple[Known, list[Judged]]:
     """The orders, merges and actions concerned, and their owners' accounts, locked with all of
-    the same persons; who may earn now gets one.
+    the same persons, and with the `lenders`, who have one; who may earn or acts now gets one.
 
-    Who is no member is known only under the lock, which a joining holds, too.
+    New accounts are made all at once, as they are locked: else two batches that bring each
+    other's customers would wait in a ring. Who is no member is known only under the lock,
+    which a joining holds, too.
     """
     judged, joined, acted = batch
     states = await order_store.load(conn, {event.data.order_id for event, _ in judged})
@@ -113,9 +115,9 @@ async def _load(
     }
     # Ids of a person without an account would not be locked, and he would have two caps.
     pooled = deciding.to_lock(terms, people, earners)
-    await member_store.add_missing(conn, earners | pooled)
+    await member_store.add_missing(conn, {*earners, *pooled, *actors})
     every = {member for person in people.values() for member in person.members}
-    accounts = await member_store.lock(conn, {*every, *others})
+    accounts = await member_store.lock(conn, {*every, *actors, *lenders})
     judged = await joining.admit(conn, judged, states, owners, terms.book)
     lots = await _load_lots(conn, judged, states, accounts, terms)
     evidence = await deciding.load(conn, judged, owners, people, terms)

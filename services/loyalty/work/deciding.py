@@ -103,18 +103,22 @@ async def fold(
 async def lock_budgets(
     conn: AsyncConnection, decided: Decided, terms: Terms
 ) -> dict[str, int] | None:
-    """Lock the budgets that the batch spends of, the last rows that it locks. What is spent of
-    them, if it is so much that the batch must be decided again."""
-    wanted = {rule_id for rule_id, points in decided.budgets.items() if points}
-    if not wanted:
+    """Lock the budgets, the last rows that the batch locks, if it spends of any. What is spent of
+    them, if it is so much that the batch must be decided again.
+
+    All at once: decided again, it may spend of others, and two batches that took those then
+    would wait for each other in a ring.
+    """
+    if not any(decided.budgets.values()):
         return None
-    spent = await shopper_store.lock_budgets(conn, wanted)
+    every = asked(terms.book).budgets | decided.budgets.keys()
+    spent = await shopper_store.lock_budgets(conn, every)
     if all(
         points <= 0 or spent[rule_id] + points <= decided.limits[rule_id]
         for rule_id, points in decided.budgets.items()
     ):
         return None
-    return await shopper_store.lock_budgets(conn, asked(terms.book).budgets)
+    return spent
 
 
 async def save(
