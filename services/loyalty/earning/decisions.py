@@ -43,8 +43,8 @@ class Decision:
     shopper: Shopper | None = None
     """As he was when it was first decided; without attributes and birthday."""
     credits: tuple[Credit, ...] = ()
-    rule: RuleName = BASE
-    """The rule that gave most of it."""
+    rules: tuple[RuleName, ...] = (BASE,)
+    """The rules that gave points, the one that gave most first; never none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def decide(case: Case, bases: Mapping[str, int]) -> Mapping[str, int]:
         counted=bool(awards.lines) and _is_kept(case),
         shopper=_without_facts(shopper),
         credits=tuple(usage.credits_of(awards, cart)),
-        rule=_most(awards),
+        rules=awards.given_by or (BASE,),
     )
     inputs = _inputs(case, shopper, bases, awards)
     case.out.made.append(Made(case.order.revision, cart, awards, inputs))
@@ -239,17 +239,9 @@ def _used(case: Case) -> Used:
 
 
 def rules_of(case: Case) -> tuple[RuleName, ...]:
-    """The rules by which the revision earns: all that give points, if it was decided with it; of a
-    decision that stands, the one that gave most."""
-    order_id, made = case.order.order_id, case.out.made
-    if made and (made[-1].cart.order_id, made[-1].revision) == (order_id, case.order.revision):
-        return made[-1].awards.given_by or (BASE,)
-    decision = case.out.decisions.get(order_id) or case.before
-    return (decision.rule if decision else BASE,)
-
-
-def _most(awards: Awards) -> RuleName:
-    return next(iter(awards.given_by), BASE)
+    """The rules by which the order earns, whether it was decided now or goes on after all."""
+    decision = case.out.decisions.get(case.order.order_id) or case.before
+    return decision.rules if decision else (BASE,)
 
 
 def _inputs(

@@ -18,7 +18,7 @@ from services.loyalty.earning.usage import Credit
 from shared import db
 
 LOAD_DECISIONS = text("""
-    SELECT order_id, placed_at, mark, counted, rule_id, rule_version, shopper, credits
+    SELECT order_id, placed_at, mark, counted, rule_id, rule_version, more_rules, shopper, credits
     FROM order_decision
     WHERE order_id = ANY(CAST(:order_ids AS text[]))
 """)
@@ -26,17 +26,18 @@ LOAD_DECISIONS = text("""
 SAVE_DECISIONS = text("""
     UPDATE order_decision
     SET placed_at = new.placed_at, mark = new.mark, counted = new.counted, rule_id = new.rule_id,
-        rule_version = new.rule_version, shopper = new.shopper, credits = new.credits,
+        rule_version = new.rule_version, more_rules = new.more_rules, shopper = new.shopper,
+        credits = new.credits,
         cart = coalesce(new.cart, order_decision.cart),
         verdicts = coalesce(new.verdicts, order_decision.verdicts)
     FROM unnest(
         CAST(:order_id AS text[]), CAST(:placed_at AS timestamptz[]), CAST(:mark AS text[]),
         CAST(:counted AS boolean[]), CAST(:rule_id AS text[]), CAST(:rule_version AS int[]),
-        CAST(:shopper AS jsonb[]), CAST(:credits AS jsonb[]), CAST(:cart AS jsonb[]),
-        CAST(:verdicts AS jsonb[])
+        CAST(:more_rules AS jsonb[]), CAST(:shopper AS jsonb[]), CAST(:credits AS jsonb[]),
+        CAST(:cart AS jsonb[]), CAST(:verdicts AS jsonb[])
     ) AS new (
-        order_id, placed_at, mark, counted, rule_id, rule_version, shopper, credits, cart,
-        verdicts
+        order_id, placed_at, mark, counted, rule_id, rule_version, more_rules, shopper, credits,
+        cart, verdicts
     )
     WHERE order_decision.order_id = new.order_id
 """)
@@ -67,7 +68,7 @@ FORGET_SHOPPERS = text("""
 """)
 ORDER_DECISION = (
     *("order_id", "placed_at", "mark", "counted", "rule_id", "rule_version"),
-    *("shopper", "credits", "cart", "verdicts"),
+    *("more_rules", "shopper", "credits", "cart", "verdicts"),
 )
 AWARD_SNAPSHOT = (
     *("order_id", "revision", "line_id", "rule_id", "rule_version"),
@@ -187,14 +188,16 @@ async def forget(conn: AsyncConnection, customer_ids: Collection[str]) -> int:
 
 def _row(decision: Decision, made: Made | None) -> tuple[Any, ...]:
     """In the order of ORDER_DECISION."""
+    most, *others = decision.rules
     credits_ = [(c.rule_id, c.periods, c.budget, c.lines) for c in decision.credits]
     return (
         decision.order_id,
         decision.placed_at,
         decision.mark,
         decision.counted,
-        decision.rule.id,
-        decision.rule.version,
+        most.id,
+        most.version,
+        to_json(others).decode(),
         _json(snapshots.shopper_row(decision.shopper)),
         to_json(credits_).decode(),
         _json(snapshots.cart_row(made.cart) if made else None),
@@ -207,7 +210,7 @@ def _json(value: object) -> str | None:
 
 
 def _decision(row: Sequence[Any]) -> Decision:
-    order_id, placed_at, mark, counted, rule_id, rule_version, shopper, credits_ = row
+    order_id, placed_at, mark, counted, *most, others, shopper, credits_ = row
     return Decision(
         order_id,
         placed_at,
@@ -215,5 +218,5 @@ def _decision(row: Sequence[Any]) -> Decision:
         counted=counted,
         shopper=None if shopper is None else snapshots.shopper_from(shopper, ""),
         credits=tuple(Credit(c[0], tuple(c[1]), c[2], c[3]) for c in credits_),
-        rule=RuleName(rule_id, rule_version),
+        rules=(RuleName(*most), *(RuleName(*other) for other in others)),
     )

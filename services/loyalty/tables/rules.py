@@ -89,6 +89,7 @@ ORDER_DECISION = Table(
     Column("counted", Boolean, nullable=False),
     Column("rule_id", Text, nullable=False),
     Column("rule_version", Integer, nullable=False),
+    Column("more_rules", JSONB, nullable=False, server_default="[]"),
     Column("shopper", JSONB(none_as_null=True)),
     Column("credits", JSONB, nullable=False),
     Column("cart", JSONB),

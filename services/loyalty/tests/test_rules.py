@@ -217,6 +217,21 @@ async def test_a_storefront_quotes_for_its_own_customer_and_for_now(door, tmp_pa
     assert (await http.get("/v1/orders/o1/explanation")).status_code == 403
 
 
+async def test_what_an_order_earns_again_is_told_with_all_rules_that_gave_it(door, http):
+    await lay_down(http, "plain")
+    await lay_down(http, "bonus", kind="bonus", points=50)
+    order = Order("o1", "ada", (line("1", 1_000, product_id="mug"),))
+
+    await door.give(paid("o1"))
+    await door.give(order.every(cancelled=1).event("order.cancelled", 2))
+    await door.give(order.event("order.shipped", 3))
+
+    told = [e.data for e in await door.published() if e.type == "points.earned"]
+    named = [[(rule.rule_id, rule.rule_version) for rule in one.rules] for one in told]
+    assert named == [[("bonus", 1), ("plain", 1)]] * 2
+    assert [(one.rule_id, one.points) for one in told] == [("bonus", 60)] * 2
+
+
 async def test_an_order_is_judged_by_the_rules_of_the_day_it_was_placed(door, http):
     etag = await lay_down(http, "r", points=1)
     placed = {"placed_at": NOON}
