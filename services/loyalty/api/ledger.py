@@ -3,14 +3,14 @@
 from datetime import datetime
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from services.loyalty.books import reconciliation
 from services.loyalty.store import books, seals
 from shared.errors import Conflict
 from shared.http import paging
-from shared.http.auth import needs
+from shared.http.auth import caller_of, needs
 from shared.http.context import Ctx
 
 router = APIRouter(prefix="/v1/ledger", tags=["ledger"])
@@ -37,6 +37,15 @@ class BalanceSums(BaseModel):
     owed: int
 
 
+class LotSums(BaseModel):
+    """What the lots say they hold, added up, whether or not it is past its date."""
+
+    lots: int
+    remaining: int
+    """What members' `active` points lie in."""
+    reserved: int
+
+
 class Reconciliation(BaseModel):
     """The ledger at one moment. `balanced` is the answer; the rest is how one may check it."""
 
@@ -49,10 +58,17 @@ class Reconciliation(BaseModel):
     """What members hold, from the postings; what some of them owe is not set off against it."""
     kept: BalanceSums
     """The same from the balances that are kept beside them."""
+    lots: LotSums
+    """The same from the lots: `remaining` is `kept.active`, `reserved` is `kept.reserved`."""
     accounts_differing: int
     """Accounts whose kept balance is not what their postings come to, or not what is in their
     lots."""
     accounts_differing_sample: list[UUID]
+    """Up to ten; none for a key without `loyalty:read`, because an account leads to a person."""
+    lots_differing: int
+    """Lots that do not hold what their own postings left in them."""
+    lots_differing_sample: list[UUID]
+    """Up to ten, as `GET /v1/ledger/journals` names them."""
     journals: int
     postings: int
     orders_without_base_total: int
@@ -86,32 +102,27 @@ async def list_seals(
 @router.get(
     "/reconciliation", openapi_extra=needs("audit:read", "loyalty:read", seconds_max=SUMS_MAX_S)
 )
-async def reconcile(context: Ctx) -> Reconciliation:
+async def reconcile(context: Ctx, request: Request) -> Reconciliation:
     """Sum the ledger and compare, in one snapshot. Reads every posting: seconds for millions."""
     found = await books.sum_all(context.hot)
     if found is None:
         raise ReconciliationRunning(headers={"Retry-After": "5"})
     held = reconciliation.sums((flow.debit, flow.credit, flow.points) for flow in found.flows)
-    kept, owed = found.kept, reconciliation.liability(held)
-    total = sum(held.values())
+    kept, owed, total = found.kept, reconciliation.liability(held), sum(held.values())
+    sees_accounts = "loyalty:read" in caller_of(request).scopes
     return Reconciliation(
         at=kept.at,
-        balanced=not total
-        and not found.differing
+        balanced=not (total or found.accounts.count or found.lots.count)
         and owed == kept.pending + kept.active + kept.reserved,
         accounts={kind.name.lower(): points for kind, points in held.items()},
         sum=total,
         liability=owed,
-        kept=BalanceSums(
-            accounts=kept.accounts,
-            members=kept.members,
-            pending=kept.pending,
-            active=kept.active,
-            reserved=kept.reserved,
-            owed=kept.owed,
-        ),
-        accounts_differing=found.differing,
-        accounts_differing_sample=list(found.sample),
+        kept=BalanceSums.model_validate(kept, from_attributes=True),
+        lots=LotSums.model_validate(found.in_lots, from_attributes=True),
+        accounts_differing=found.accounts.count,
+        accounts_differing_sample=list(found.accounts.sample) if sees_accounts else [],
+        lots_differing=found.lots.count,
+        lots_differing_sample=list(found.lots.sample),
         journals=kept.journals,
         postings=sum(flow.postings for flow in found.flows),
         orders_without_base_total=kept.no_base_total,

@@ -69,7 +69,7 @@ BOUNDED = {
 BOOKS = {
     name: text(getattr(module, name).replace(":", r"\:"))
     for module, names in {
-        books: ("SUM_POSTINGS", "SUM_BALANCES", "COMPARE"),
+        books: ("SUM_POSTINGS", "SUM_BALANCES", "COMPARE", "SUM_LOTS", "COMPARE_LOTS"),
         sums: ("SUM_BEFORE", "SUM_LOTS", "SUM_EXPIRING", "SUM_AWARDS"),
     }.items()
     for name in names
