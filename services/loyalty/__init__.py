@@ -80,6 +80,7 @@ Serves    GET /v1/accounts/{customer_id}           balance of the person
           GET /v1/closings, /v1/closings/{month}   closed months; .../vouchers.csv
           GET /v1/ledger/journals                  from a figure to its journals and events
           GET /v1/ledger/liability                 and .../forecast, .../costs
+          GET /v1/ledger/promotions                what offers and coupons cost, by month
           GET, PUT /v1/adjustment-policies/{id}, /v1/earning-limits/{id}   when a person looks
           GET /v1/ledger/seals                     the chain's heads, newest first
           GET /v1/ledger/reconciliation            proof that the books balance

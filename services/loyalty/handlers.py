@@ -37,6 +37,7 @@ from services.loyalty.store import waiting as waiting_store
 from services.loyalty.work import (
     acting,
     claiming,
+    costing,
     couponing,
     deciding,
     following,
@@ -85,6 +86,7 @@ async def _fold(conn: AsyncConnection, events: list[Event], terms: Terms, world:
     await couponing.follow(conn, outcome.applied, terms.book)
     await deciding.save(conn, known.orders, known.evidence, outcome, world.stores)
     await claiming.follow(conn, terms.book, outcome.applied)
+    await costing.follow(conn, outcome.applied, terms)
     await giving.welcome(conn, newcomers, terms.book, world.stores)
 
 

@@ -75,7 +75,7 @@ def apply(
     }
     used: list[Reward] = []
     effects = []
-    for one in sorted(presented, key=_rank):
+    for one in sorted(presented, key=rank):
         effect = _effect(cart, one, used, left)
         for line_id, minor in effect.lines.items():
             left[line_id] -= minor
@@ -96,7 +96,8 @@ def stack(one: Reward, other: Reward) -> bool:
     return other.kind in one.stacks_with and one.kind in other.stacks_with
 
 
-def _rank(one: Presented) -> tuple[int, int, int, str]:
+def rank(one: Presented) -> tuple[int, int, int, str]:
+    """Where it stands in the order in which coupons work."""
     reward = one.reward
     return ORDER[reward.kind], -reward.percent, -reward.value_minor, str(one.coupon_id)
 

@@ -92,8 +92,13 @@ async def lock_person(conn: AsyncConnection, canonical_id: str) -> None:
 
 
 async def load(conn: AsyncConnection, order_id: str) -> Claim | None:
-    found = await db.fetch(conn, LOAD, _claim, order_ids=[order_id])
-    return found[0] if found else None
+    return (await load_all(conn, [order_id])).get(order_id)
+
+
+async def load_all(conn: AsyncConnection, order_ids: Iterable[str]) -> dict[str, Claim]:
+    """The orders' claims, by order; not locked."""
+    found = await db.fetch(conn, LOAD, _claim, order_ids=sorted(order_ids))
+    return {claim.order_id: claim for claim in found}
 
 
 async def open_one(conn: AsyncConnection, order_id: str, now: datetime) -> Claim:

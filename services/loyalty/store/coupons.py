@@ -75,6 +75,11 @@ LOCK_BY_ID = text("""
     ORDER BY id
     FOR UPDATE
 """)
+LIST_USED = text("""
+    SELECT id, customer_id, reward_id, reward_version, issued_at, expires_at, state, code, digest,
+        points, parts, order_id, reserved_until, step
+    FROM coupon WHERE order_id = ANY(CAST(:order_ids AS text[])) AND state = 'used'
+""")
 RELEASE = text("""
     UPDATE coupon SET code = NULL, digest = NULL
     WHERE id = ANY(CAST(:ids AS uuid[])) AND state = 'void'
@@ -156,6 +161,11 @@ async def lock_by_id(conn: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, C
     """The coupons, locked in the order of their ids."""
     found = await db.fetch(conn, LOCK_BY_ID, _coupon, ids=sorted(set(ids)))
     return {one.id: one for one in found}
+
+
+async def list_used(conn: AsyncConnection, order_ids: Iterable[str]) -> list[Coupon]:
+    """The coupons that these orders have used; not locked."""
+    return await db.fetch(conn, LIST_USED, _coupon, order_ids=sorted(order_ids))
 
 
 async def release(conn: AsyncConnection, ids: Iterable[UUID]) -> None:

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, tzinfo
+from typing import NamedTuple
 
 import asyncpg
 
 from services.loyalty.books.ledger import AccountKind
+from services.loyalty.promotions.costs import Kind
 from services.loyalty.reporting.finance import Expiring
 from services.loyalty.reporting.statement import Flow
 from services.loyalty.store.books import LOCK, TIMEOUT_S, longer
@@ -74,6 +76,18 @@ SUM_TIERS = """
     WHERE accounting_date >= $1 AND accounting_date < $2 AND debit = 11
     GROUP BY 1
 """
+# By month, and in pages: those after a place in that order.
+SUM_PROMOTIONS = """
+    SELECT date_trunc('month', day::timestamp)::date AS month, kind, promotion_id,
+        sum(uses)::bigint, sum(discount_minor)::bigint, sum(gifts)::bigint,
+        sum(gifts_minor)::bigint, sum(points)::bigint
+    FROM promotion_cost
+    WHERE day >= greatest($1::date, $3::date) AND day < $2
+    GROUP BY 1, 2, 3
+    HAVING (date_trunc('month', day::timestamp)::date, kind, promotion_id) > ($3, $4, $5)
+    ORDER BY 1, 2, 3
+    LIMIT $6
+"""
 
 
 class SumsRunning(Conflict):
@@ -106,6 +120,28 @@ class Awards:
 
     by_rule: dict[str, int]
     by_tier: dict[str, int]
+
+
+class Place(NamedTuple):
+    """Where in the order of months, kinds and ids a page begins: after this."""
+
+    month: date
+    kind: str
+    promotion_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """An offer, or the coupons of a reward, in a month. Money in minor units."""
+
+    month: date
+    kind: Kind
+    promotion_id: str
+    uses: int
+    discount_minor: int
+    gifts: int
+    gifts_minor: int
+    points: int
 
 
 async def sum_month(
@@ -142,6 +178,15 @@ async def sum_awards(pool: asyncpg.Pool, since: date, until: date, zone: tzinfo)
         rules = await conn.fetch(SUM_AWARDS, first, end, timeout=TIMEOUT_S)
         tiers = await conn.fetch(SUM_TIERS, since, until, timeout=TIMEOUT_S)
     return Awards(dict(rules), dict(tiers))
+
+
+async def sum_promotions(
+    pool: asyncpg.Pool, since: date, until: date, after: Place, count: int
+) -> list[Promoted]:
+    """What offers and coupons cost from the day `since` until before `until`."""
+    async with _snapshot(pool) as conn:
+        rows = await conn.fetch(SUM_PROMOTIONS, since, until, *after, count, timeout=TIMEOUT_S)
+    return [Promoted(*row) for row in rows]
 
 
 @asynccontextmanager

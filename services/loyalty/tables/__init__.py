@@ -10,6 +10,7 @@ referrals    who invited whom, and what that is judged by
 lots         dated points
 reservations points set aside for checkouts
 claims       offers that orders were promised
+promotions   what offers and coupons cost on each order
 membership   stays, waiting orders, external ids, cards, paid terms
 coupons      rewards in members' hands, their stocks, the shop's own codes
 definitions  what the store has laid down: the programme, rules, offers, rewards
@@ -32,6 +33,7 @@ from services.loyalty.tables import (
     lots,
     membership,
     orders,
+    promotions,
     referrals,
     reservations,
     rules,
@@ -52,6 +54,7 @@ __all__ = [
     "lots",
     "membership",
     "orders",
+    "promotions",
     "referrals",
     "reservations",
     "rules",

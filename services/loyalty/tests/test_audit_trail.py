@@ -13,6 +13,7 @@ ROUTES = (
     "/v1/ledger/liability",
     "/v1/ledger/forecast",
     "/v1/ledger/costs?from=2000-01-01&until=2100-01-01",
+    "/v1/ledger/promotions?from=2000-01-01&until=2100-01-01",
     "/v1/ledger/reconciliation",
     "/v1/ledger/seals",
     "/v1/closings",

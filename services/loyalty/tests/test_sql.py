@@ -24,6 +24,7 @@ from services.loyalty.store import (
     membership,
     orders,
     products,
+    promotion_costs,
     referral_facts,
     referrals,
     reservations,
@@ -48,7 +49,7 @@ STATEMENTS |= statements(definitions, journals, lots, members, orders, reservati
 STATEMENTS |= statements(decisions, products, shoppers, standings, tier_history)
 STATEMENTS |= statements(bindings, cards, membership, subscriptions, waiting)
 STATEMENTS |= statements(coupons, referral_facts, referrals, stocks)
-STATEMENTS |= statements(adjustments, held, holds, imports)
+STATEMENTS |= statements(adjustments, held, holds, imports, promotion_costs)
 STATEMENTS |= {
     "bindings.FIND_HOT": text(bindings.FIND_HOT),
     "bindings.ADD_HOT": text(bindings.ADD_HOT),
@@ -77,7 +78,7 @@ BOOKS = {
 # Sums over a month read the month.
 MONTHLY = {
     name: text(getattr(sums, name).replace(":", r"\:"))
-    for name in ("SUM_FLOWS", "SUM_TIERS", "COUNT_JOURNALS")
+    for name in ("SUM_FLOWS", "SUM_TIERS", "COUNT_JOURNALS", "SUM_PROMOTIONS")
 }
 
 
