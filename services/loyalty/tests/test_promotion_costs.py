@@ -206,6 +206,16 @@ async def test_what_nobody_bought_costs_nothing(shop, door):
     assert await told(door) == {}
 
 
+async def test_an_order_that_turns_out_to_be_a_test_costs_nothing_any_more(shop, door):
+    await claim(shop)
+    await door.give(order().event("order.paid", 1))
+    before = await told(door)
+    await door.give(order(test=True).event("order.shipped", 2))
+
+    assert "ten" in before
+    assert await told(door) == {}
+
+
 async def test_many_orders_at_once_by_several_workers_are_all_counted(shop, door):
     await shop.lay_down("five")
     coupons = [await shop.take("five") for _ in range(12)]
