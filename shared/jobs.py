@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 import asyncpg
 import structlog
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -73,25 +72,28 @@ async def run(
     world: World,
     watermark: Watermark,
 ) -> None:
-    """Run the jobs until stopped; the first run of each is soon after the start."""
+    """Run the jobs until stopped, one after the other at first, then each in its interval.
+
+    What is under way at a stop is finished, as long as the process waits for it.
+    """
     await _expect([job.name for job in jobs if job.after_log], world)
-    scheduler = AsyncIOScheduler(timezone="UTC")
     for job in jobs:
-        scheduler.add_job(
-            run_once,
-            "interval",
-            seconds=job.every_s,
-            args=[job, engine, world, watermark],
-            max_instances=1,
-            coalesce=True,
-        )
-    scheduler.start()
-    try:
-        for job in jobs:
+        if not stop.is_set():
             await run_once(job, engine, world, watermark)
-        await stop.wait()
-    finally:
-        scheduler.shutdown(wait=False)
+
+    async def again(job: Job) -> None:
+        while not await _stopped(stop, job.every_s):
+            await run_once(job, engine, world, watermark)
+
+    async with asyncio.TaskGroup() as running:
+        for job in jobs:
+            running.create_task(again(job))
+
+
+async def _stopped(stop: asyncio.Event, within_s: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), within_s)
+    return stop.is_set()
 
 
 async def _expect(names: Sequence[str], world: World) -> None:

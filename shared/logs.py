@@ -18,7 +18,7 @@ from shared.settings import Settings
 
 FRAMES_MAX = 12
 REPEAT_S = 10.0
-QUIET = ("aiokafka", "uvicorn.access", "apscheduler", "httpx", "alembic", "asyncio", "sqlalchemy")
+QUIET = ("aiokafka", "uvicorn.access", "httpx", "alembic", "asyncio", "sqlalchemy")
 
 
 def start(settings: Settings, role: str) -> None:
