@@ -82,7 +82,8 @@ class Posting(NamedTuple):
 def points_of(postings: Sequence[Posting]) -> int:
     """What a journal is about: what went where its first posting went. Other postings say what
     became of those points at once, such as to pay a debt."""
-    return sum(p.points for p in postings if p.credit is postings[0].credit)
+    credit = postings[0].credit
+    return sum([p.points for p in postings if p.credit is credit])
 
 
 class Journal(NamedTuple):
@@ -153,17 +154,9 @@ def journal_of(
     account_id: UUID, deed: Deed, kind: JournalKind, postings: Iterable[Posting]
 ) -> Journal:
     """What the deed does of one kind in one account."""
-    return Journal(
-        id=journal_id(deed.cause.time, deed.source, deed.document, deed.revision, kind),
-        account_id=account_id,
-        source=deed.source,
-        document=deed.document,
-        revision=deed.revision,
-        kind=kind,
-        store=deed.store,
-        postings=tuple(postings),
-        cause=deed.cause,
-    )
+    source, document, revision, cause, store = deed
+    id_ = journal_id(cause.time, source, document, revision, kind)
+    return Journal(id_, account_id, source, document, revision, kind, store, tuple(postings), cause)
 
 
 def cause_of(source: str, id_: str, time: datetime) -> Event:
@@ -179,11 +172,12 @@ def book(account: Account, journal: Journal) -> Account:
         AccountKind.RESERVED: account.reserved,
         AccountKind.OWED: -account.owed,
     }
-    for posting in journal.postings:
-        assert posting.points > 0, "a posting moves points"
-        for kind, points in (posting.debit, -posting.points), (posting.credit, posting.points):
-            if kind in held:
-                held[kind] += points
+    for _, debit, credit, points, _ in journal.postings:
+        assert points > 0, "a posting moves points"
+        if debit in held:
+            held[debit] -= points
+        if credit in held:
+            held[credit] += points
     pending, active, reserved, owed = held.values()
     assert pending >= 0, "no order takes back more pending points than it gave"
     assert active >= 0, "nobody spends what is in no lot"

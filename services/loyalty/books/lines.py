@@ -49,7 +49,8 @@ def targets(
     arrived = _arrived(event, before, activation)
     if stays:
         arrived = arrived | {line_id for line_id, line in before.items() if line.due}
-    wait = timedelta(activation.after_days)
+    now, wait = event.time.timestamp(), timedelta(activation.after_days)
+    due_now = int((event.time + wait).timestamp())
     found: dict[str, LineState] = {}
     for line in order.lines:
         line_id = line.line_id
@@ -58,9 +59,9 @@ def targets(
             net = 0 if void else points.kept(gross, line)
             known, due = before.get(line_id, NOTHING), 0
             if line_id in arrived:
-                due = known.due or int((event.time + wait).timestamp())
+                due = known.due or due_now
             # What the clock has made active stays so, if an event from before it comes late.
-            certain = due and (due <= event.time.timestamp() or known.active)
+            certain = due and (due <= now or known.active)
             split = (0, net) if certain else (net, 0)
             found[line_id] = LineState(bases[line_id], gross, *split, due)
     return found

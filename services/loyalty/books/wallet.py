@@ -74,9 +74,9 @@ class Wallet:
     ) -> Journal:
         """Write one journal, and what the account holds after it. Lots are the caller's."""
         journal = ledger.journal_of(account_id, deed, kind, postings)
-        for posting in journal.postings:
-            in_lots = not LOT_KINDS.isdisjoint((posting.debit, posting.credit))
-            assert posting.lot_id or not in_lots, "what moves in or out of a lot names it"
+        for _, debit, credit, _, lot_id in journal.postings:
+            in_lots = debit in LOT_KINDS or credit in LOT_KINDS
+            assert lot_id or not in_lots, "what moves in or out of a lot names it"
         self.accounts[account_id] = ledger.book(self.accounts[account_id], journal)
         self.moved.add(account_id)
         self.journals.append(journal)
@@ -118,7 +118,7 @@ def activate(
     same = [lot for lot in wallet.of_document(account_id, deed) if lot.expires_at == expires_at]
     lot = same[0] if same else _new_lot(account_id, deed, expires_at)
     wallet.put(lot.add(points))
-    into = [posting._replace(lot_id=lot.id) for posting in postings]
+    into = [Posting(p.line, p.debit, p.credit, p.points, lot.id) for p in postings]
     return wallet.book(account_id, deed, kind, [*into, *repay(wallet, account_id, [lot.id])])
 
 

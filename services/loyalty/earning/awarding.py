@@ -59,7 +59,8 @@ class Awards:
     @property
     def given_by(self) -> tuple[RuleName, ...]:
         """The rules that give points, the one that gives most first."""
-        giving = sorted((e for e in self.rules if e.points), key=lambda each: -each.points)
+        giving = [each for each in self.rules if each.points]
+        giving.sort(key=lambda each: -each.points)
         return tuple(RuleName(each.rule.id, each.rule.version) for each in giving)
 
     def of_line(self, line_id: str) -> Iterator[tuple[RuleAward, LineAward]]:
@@ -77,7 +78,7 @@ class _Try:
     lines: dict[str, LineAward] = field(default_factory=dict)
     """Those that it does not, or no longer, select."""
     items: list[Item] = field(default_factory=list)
-    bases: dict[str, int] = field(default_factory=dict)
+    bases: Mapping[str, int] = field(default_factory=dict)
     points: dict[str, int] = field(default_factory=dict)
     cut: int = 0
     cut_by: str = ""
@@ -151,7 +152,7 @@ def _select(
         for missing in conditions.misses(body.when, cart, shopper):
             each.verdict = missing
             return each
-    each.bases = dict(sums.by(body.basis) if bases is None else bases)
+    each.bases = sums.by(body.basis) if bases is None else bases
     if not body.lines.model_fields_set:
         each.items = list(sums.items)
     else:

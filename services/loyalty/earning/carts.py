@@ -89,16 +89,16 @@ def known(cart: Cart, products: Products) -> Cart:
 
 def _item(line: Line, total_minor: int, discount_minor: int, tax_minor: int) -> Item:
     return Item(
-        line_id=line.line_id,
-        quantity=line.quantity,
-        total_minor=total_minor,
-        kind=line.kind,
-        discount_minor=discount_minor,
-        tax_minor=tax_minor,
-        product_id=line.product_id or "",
-        sku=line.sku or "",
-        category=(line.category,) if line.category else (),
-        brand=line.brand,
+        line.line_id,
+        line.quantity,
+        total_minor,
+        line.kind,
+        discount_minor,
+        tax_minor,
+        line.product_id or "",
+        line.sku or "",
+        (line.category,) if line.category else (),
+        line.brand,
     )
 
 

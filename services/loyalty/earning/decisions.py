@@ -6,10 +6,11 @@ counted against caps and budgets, less what has been taken back since, and so is
 among the shopper's paid orders.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from services.loyalty.books import points
 from services.loyalty.books.lines import LineState
@@ -30,8 +31,7 @@ from shared.stores import Stores
 NOTHING_USED = Used()
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What was decided of an order, and on what; without a mark nothing was yet."""
 
     order_id: str
@@ -47,8 +47,7 @@ class Decision:
     """The rules that gave points, the one that gave most first; never none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(NamedTuple):
     """A new decision, whole: what is kept to explain it, and to test rules on it."""
 
     revision: int
@@ -77,18 +76,15 @@ class Decided:
 
     decisions: dict[str, Decision] = field(default_factory=dict)
     made: list[Made] = field(default_factory=list)
-    counted: defaultdict[str, Counter[Place]] = field(default_factory=lambda: defaultdict(Counter))
+    counted: dict[str, dict[Place, int]] = field(default_factory=dict)
     """By customer id: what is to be added."""
-    by_person: defaultdict[str, Counter[Place]] = field(
-        default_factory=lambda: defaultdict(Counter)
-    )
+    by_person: dict[str, dict[Place, int]] = field(default_factory=dict)
     budgets: Counter[str] = field(default_factory=Counter)
     limits: dict[str, int] = field(default_factory=dict)
     """Of the budgets; of several versions' the smallest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(NamedTuple):
     """One revision of one order; `booked` is what was booked of it before."""
 
     event: Event
@@ -99,7 +95,7 @@ class Case:
     book: Book
     stores: Stores
     out: Decided
-    ladder: Ladder = field(default_factory=Ladder)
+    ladder: Ladder
 
     @property
     def order(self) -> OrderSnapshot:
@@ -158,7 +154,7 @@ def count(case: Case, lines: Mapping[str, LineState]) -> None:
         return
     counted = bool(lines) and _is_kept(case)
     if counted != after.counted:
-        case.out.decisions[after.order_id] = replace(after, counted=counted)
+        case.out.decisions[after.order_id] = after._replace(counted=counted)
     if counted != (before.counted if before else False):
         _add(case, ORDERS, 1 if counted else -1)
     if after.credits or (before and before.credits):
@@ -187,8 +183,11 @@ def _count_points(
 
 def _add(case: Case, place: Place, more: int) -> None:
     if more:
-        case.out.counted[case.owner][place] += more
-        case.out.by_person[case.person][place] += more
+        for kept in (
+            case.out.counted.setdefault(case.owner, {}),
+            case.out.by_person.setdefault(case.person, {}),
+        ):
+            kept[place] = kept.get(place, 0) + more
 
 
 def _is_kept(case: Case) -> bool:
@@ -207,7 +206,7 @@ def _shopper(case: Case) -> Shopper:
     if case.before and case.before.shopper:
         then = case.before.shopper
         return replace(then, attributes=known.attributes, birthday=known.birthday)
-    more = case.out.by_person[case.person][ORDERS]
+    more = case.out.by_person.get(case.person, {}).get(ORDERS, 0)
     own = 1 if case.before and case.before.counted else 0
     orders = known.orders_before + more - own
     if orders != known.orders_before:

@@ -190,7 +190,7 @@ class Asked:
 def rulebook_at(book: Book, at: datetime, base_currency: str) -> Rulebook:
     """The rules that count for what happened `at`; before the first for orders, the base rule."""
     rules = tuple(book.in_force(EarningRule, at))
-    if not any(first <= at for first in _starts(book)):
+    if not _has_begun(book, at):
         rules = (DEFAULT, *rules)
     return _rulebook(rules, base_currency)
 
@@ -216,7 +216,7 @@ def asked_by(rules: Iterable[Rule]) -> Asked:
 
 def with_candidate(book: Book, at: datetime, base_currency: str, candidate: Rule) -> Rulebook:
     """The rules that would have counted `at`, had the candidate been in force."""
-    if candidate.body.on == "order" and not any(first <= at for first in _starts(book)):
+    if candidate.body.on == "order" and not _has_begun(book, at):
         others: Iterable[Rule] = book.in_force(EarningRule, at)  # no default beside it
     else:
         others = rulebook_at(book, at, base_currency).rules
@@ -236,9 +236,16 @@ def _rulebook(rules: tuple[Rule, ...], base_currency: str) -> Rulebook:
     return found
 
 
+def _has_begun(book: Book, at: datetime) -> bool:
+    first = _first_start(book)
+    return first is not None and first <= at
+
+
 @lru_cache(maxsize=8)
-def _starts(book: Book) -> tuple[datetime, ...]:
-    return tuple(each.starts_at for each in all_rules(book) if each.body.on == "order")
+def _first_start(book: Book) -> datetime | None:
+    """When the first rule for orders starts; None: there is none."""
+    starts = (each.starts_at for each in all_rules(book) if each.body.on == "order")
+    return min(starts, default=None)
 
 
 def all_rules(book: Book) -> list[Rule]:

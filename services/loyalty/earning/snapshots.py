@@ -4,7 +4,6 @@ A tuple stands as a list in the row; whatever is empty at a tuple's end is left 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -20,8 +19,7 @@ TRIED = frozenset({"earned", "rounded", "no_amount", "gives_none"})
 """The verdicts of a rule on a line that it selects."""
 
 
-@dataclass(frozen=True, slots=True)
-class AwardSnapshot:
+class AwardSnapshot(NamedTuple):
     """What one rule gave one line, as it is kept: reversals never ask today's rules."""
 
     order_id: str
@@ -69,13 +67,7 @@ def _snapshot(
     made: Made, line_id: str, rule: RuleName, line: LineAward, inputs: Mapping[str, Any]
 ) -> AwardSnapshot:
     return AwardSnapshot(
-        order_id=made.cart.order_id,
-        line_id=line_id,
-        revision=made.revision,
-        rule=rule,
-        basis_minor=line.basis,
-        points=line.points,
-        inputs=inputs,
+        made.cart.order_id, line_id, made.revision, rule, line.basis, line.points, inputs
     )
 
 

@@ -40,11 +40,11 @@ class Held:
 
 def credits_of(awards: Awards, cart: Cart) -> Iterator[Credit]:
     """Of the rules that have caps and gave something."""
-    at = cart.at.astimezone(cart.zone)
     for each in awards.rules:
         limits = each.rule.body.caps
         if not limits.model_fields_set:
             continue
+        at = cart.at.astimezone(cart.zone)
         periods = tuple(label for _, label, _ in caps.periods(limits, at))
         if each.points and (periods or limits.budget is not None):
             lines = {name: line.points for name, line in each.lines.items() if line.points}

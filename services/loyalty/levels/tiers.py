@@ -37,10 +37,12 @@ class Bucket(NamedTuple):
     """Earned, whatever became of them: spent or expired points count on."""
 
     def plus(self, other: "Bucket") -> "Bucket":
-        return Bucket(*(one + two for one, two in zip(self, other, strict=True)))
+        spend_minor, orders, points = other
+        return Bucket(self.spend_minor + spend_minor, self.orders + orders, self.points + points)
 
     def minus(self, other: "Bucket") -> "Bucket":
-        return Bucket(*(one - two for one, two in zip(self, other, strict=True)))
+        spend_minor, orders, points = other
+        return Bucket(self.spend_minor - spend_minor, self.orders - orders, self.points - points)
 
 
 Buckets = Mapping[date, Bucket]

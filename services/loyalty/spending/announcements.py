@@ -4,7 +4,7 @@ The balance in an event is that of the account under the event's own customer id
 after the journal. Of a person with several ids the API tells the sum.
 """
 
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -30,7 +30,7 @@ from shared.events.loyalty import (
 def announce(
     journal: Journal,
     account: Account,
-    rules: Sequence[RuleName],
+    rules: tuple[RuleName, ...],
     earned_in: UUID | None,
     reversal: Reversal | None = None,
 ) -> Event:
@@ -60,7 +60,9 @@ def announce(
             raise AssertionError(f"no order books {journal.kind}")
 
 
-def earned(journal: Journal, account: Account, kind: str, rules: Sequence[RuleName] = ()) -> Event:
+def earned(
+    journal: Journal, account: Account, kind: str, rules: tuple[RuleName, ...] = ()
+) -> Event:
     """Points for something else than an order, spendable at once; a referral's by no rule."""
     told = common_of(journal, account) | _named(rules)
     fact = PointsEarned(**told, pending=False, reason=kind)
@@ -68,8 +70,9 @@ def earned(journal: Journal, account: Account, kind: str, rules: Sequence[RuleNa
     return codec.follow(journal.cause, name, "points.earned", fact, source=SOURCE)
 
 
-def _named(rules: Sequence[RuleName]) -> dict[str, Any]:
-    """The rules that gave points, the one that gave most first."""
+@lru_cache(maxsize=256)
+def _named(rules: tuple[RuleName, ...]) -> dict[str, Any]:
+    """The rules that gave points, the one that gave most first; few of them for many orders."""
     every = [RuleNamed(rule_id=rule.id, rule_version=rule.version) for rule in rules]
     if not every:
         return {}

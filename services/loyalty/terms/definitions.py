@@ -6,6 +6,7 @@ is switched off or over. So an order is judged by what was in force when it was 
 however late it is heard of, and a change never touches the past.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from shared.events.fields import Label
 DefinitionId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 VERSIONS_MAX = 1_000
 """Of one definition: hundreds of changes a year, which no honest store makes."""
+SPANS_MAX = 1_000
+"""Of which it is known what counts in them: more changes than a batch or a back-test meets."""
 
 
 class Definition(Part):
@@ -72,6 +75,8 @@ class Book:
         for by_id in self._by_kind.values():
             for found in by_id.values():
                 found.sort(key=lambda each: each.version)
+        self._turns = {kind: _turns(by_id.values()) for kind, by_id in self._by_kind.items()}
+        self._in_force: dict[tuple[str, int], dict[str, Version[Definition]]] = {}
 
     def versions(self, kind: type[D], id_: str) -> Sequence[Version[D]]:
         """Of one definition, the oldest first."""
@@ -83,19 +88,39 @@ class Book:
 
     def in_force(self, kind: type[D], at: datetime) -> list[Version[D]]:
         """The versions that count at a time, by id."""
-        found = []
-        for _, versions in sorted(self._of(kind).items()):
-            started = [each for each in versions if each.starts_at <= at]
-            if started and started[-1].counts(at):
-                found.append(started[-1])
-        return found
+        return list(self._at(kind, at).values())
 
     def one_in_force(self, kind: type[D], id_: str, at: datetime) -> Version[D] | None:
-        started = [each for each in self._of(kind).get(id_, ()) if each.starts_at <= at]
-        return started[-1] if started and started[-1].counts(at) else None
+        return self._at(kind, at).get(id_)
+
+    def _at(self, kind: type[D], at: datetime) -> Mapping[str, Version[D]]:
+        """What counts at a time, by id: found once for all times between two turns."""
+        turns = self._turns.get(kind.__name__)
+        if turns is None:
+            return {}
+        key = kind.__name__, bisect_right(turns, at)
+        found: Mapping[str, Version[D]] | None = self._in_force.get(key)  # type: ignore[assignment]
+        if found is None:
+            found = {
+                id_: started[-1]
+                for id_, versions in sorted(self._of(kind).items())
+                if (started := [each for each in versions if each.starts_at <= at])
+                and started[-1].counts(at)
+            }
+            if len(self._in_force) >= SPANS_MAX:
+                self._in_force.clear()
+            self._in_force[key] = found  # type: ignore[assignment]
+        return found
 
     def _of(self, kind: type[D]) -> Mapping[str, list[Version[D]]]:
         found: Mapping[str, list[Version[D]]] = self._by_kind.get(  # type: ignore[assignment]
             kind.__name__, {}
         )
         return found
+
+
+def _turns(every: Iterable[Sequence[Version[Definition]]]) -> list[datetime]:
+    """When another version comes into force, or one goes out of it."""
+    versions = [each for one in every for each in one]
+    ends = {each.body.ends_at for each in versions if each.body.ends_at}
+    return sorted({each.starts_at for each in versions} | ends)
