@@ -24,19 +24,22 @@ from collections.abc import Collection, Mapping, Sequence
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 
-from shared import db, metrics, positions, watchdog
+from shared import db, kafka, metrics, positions, watchdog
 from shared.batch import Batches
-from shared.errors import Fatal
-from shared.kafka import client_options, rebalance_timeout_ms
+from shared.kafka import RETRY_DELAY_MAX_S, client_options, rebalance_timeout_ms
 from shared.message import Message
 from shared.positions import Fenced, Gap, Position
 from shared.relay import Relay
 
 log = structlog.get_logger()
 
-RETRY_DELAY_MAX_S = 5.0
 HINT_INTERVAL_S = 1.0
 BATCH_MIN = 100
 HEARTBEAT_MS = 1_000  # by it a member learns that another has left, and takes its partitions
@@ -65,6 +68,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             group_id=self.settings.consumer_name,
             enable_auto_commit=False,
             auto_offset_reset="none",
+            isolation_level="read_committed",
             partition_assignment_strategy=[RangePartitionAssignor],
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
             session_timeout_ms=self.settings.kafka_session_timeout_ms,
@@ -76,7 +80,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         """Consume until stopped; the batch in hand is finished first."""
         await self.batches.start()
         self.kafka.subscribe(topics=list(self.batches.handler.topics), listener=self)
-        await self._reach_kafka(stop)
+        await kafka.reach(self.kafka, self.batches.handler.topics, stop)
         turning = asyncio.create_task(self._turn_until(stop))
         watching = asyncio.create_task(watchdog.watch(self))
         try:
@@ -86,33 +90,13 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             for task in (turning, watching):
                 task.cancel()
             await asyncio.gather(turning, watching, return_exceptions=True)
-            await self._hint(now=True)
+            await self._hint()
             with contextlib.suppress(KafkaError, TimeoutError):
                 await asyncio.wait_for(self.kafka.stop(), timeout=10)
 
     async def _turn_until(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             await self._turn()
-
-    async def _reach_kafka(self, stop: asyncio.Event) -> None:
-        started, delay_s = False, 0.2
-        while not stop.is_set():
-            try:
-                if not started:
-                    await self.kafka.start()
-                    started = True
-                missing = set(self.batches.handler.topics) - await self.kafka.topics()
-            except (KafkaError, OSError) as error:
-                log.warning("kafka not reached", error=type(error).__name__)
-                await asyncio.sleep(delay_s)
-                delay_s = min(2 * delay_s, RETRY_DELAY_MAX_S)
-                continue
-            if missing:
-                await self.kafka.stop()
-                raise Fatal(
-                    f"no such topics: {sorted(missing)}; run: python -m shared.topics apply"
-                )
-            break
 
     async def _turn(self) -> None:
         """Settle a new assignment, poll once, handle what came."""
@@ -139,7 +123,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             raise Gap(self.settings.service, tp, "the log no longer has the position") from error
         if polled:
             await self._handle(polled)
-        await self._hint()
+        if time.monotonic() - self._hinted_at > HINT_INTERVAL_S:
+            await self._pass_markers()
+            await self._hint()
 
     async def _handle(self, polled: Mapping[TopicPartition, Sequence[object]]) -> None:
         async with self._in_hand:
@@ -185,7 +171,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             if position is None:
                 continue
             for record in records:
-                message = _message(record)
+                message = Message.of(record)
                 if message.offset >= position.next_offset:
                     messages.append(message)
                 elif message.offset == position.next_offset - 1 and position.last_timestamp_ms >= 0:
@@ -255,10 +241,34 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             await asyncio.sleep(min(1.0, left))
             self.kafka.resume(*(paused & self.kafka.assignment()))
 
-    async def _hint(self, *, now: bool = False) -> None:
+    async def _pass_markers(self) -> None:
+        """Move over what no consumer is given: a transaction's marker, or its aborted records.
+
+        Without it they would be lag for ever. A restart cannot recognise a marker.
+        """
+        async with self._in_hand:
+            ahead = {}
+            for tp, position in tuple(self.positions.items()):
+                with contextlib.suppress(IllegalStateError):  # taken from us
+                    offset = await self.kafka.position(tp)
+                    if offset > position.next_offset:
+                        ahead[tp] = Position(offset)
+            if not ahead or not ahead.keys() <= self.positions.keys():
+                return
+            try:
+                async with self.engine.begin() as conn:
+                    await positions.fence(conn, self.settings.consumer_name, self.positions, ahead)
+            except Fenced:
+                self._forget(ahead)
+            except Exception as error:
+                if not db.passes(error):
+                    raise
+            else:
+                self.positions.update(ahead)
+
+    async def _hint(self) -> None:
         """Tell Kafka where we stand, for lag exporters and autoscalers; it decides nothing."""
-        due = now or time.monotonic() - self._hinted_at > HINT_INTERVAL_S
-        if not (due and self.positions):
+        if not self.positions:
             return
         self._hinted_at = time.monotonic()
         offsets = {tp: position.next_offset for tp, position in self.positions.items()}
@@ -270,7 +280,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         drain_s = 0.7 * rebalance_timeout_ms(self.settings) / 1000
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(drain_s), self._in_hand:
-                await self._hint(now=True)
+                await self._hint()
         self._generation += 1
         self.positions.clear()
         self.joined = False
@@ -283,16 +293,3 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self.joined = True
         self.progress_at = time.monotonic()
         log.info("partitions assigned", partitions=len(assigned))
-
-
-def _message(record: object) -> Message:
-    r = record
-    return Message(
-        r.topic,  # type: ignore[attr-defined]
-        r.partition,  # type: ignore[attr-defined]
-        r.offset,  # type: ignore[attr-defined]
-        r.timestamp,  # type: ignore[attr-defined]
-        r.key,  # type: ignore[attr-defined]
-        r.value,  # type: ignore[attr-defined]
-        tuple(r.headers),  # type: ignore[attr-defined]
-    )

@@ -97,6 +97,18 @@ class KafkaLog:
                 )
             await asyncio.gather(*sent)
 
+    async def transact(self, events: Iterable[Event], *, commit: bool) -> None:
+        """Publish in one transaction, as a platform with exactly-once sinks does."""
+        async with AIOKafkaProducer(
+            bootstrap_servers=self.servers, transactional_id="a-platform"
+        ) as kafka:
+            await kafka.begin_transaction()
+            for event in events:
+                value, headers = codec.encode(event)
+                key = event.key.encode()
+                await kafka.send_and_wait(event.topic, value, key=key, headers=headers)
+            await (kafka.commit_transaction() if commit else kafka.abort_transaction())
+
     async def send_raw(self, topic: str, **record: object) -> None:
         """Anything at all."""
         async with AIOKafkaProducer(
@@ -121,10 +133,7 @@ class KafkaLog:
         behind = {tp for tp in places if starts[tp] < ends[tp]}
         while behind:
             for records in (await consumer.getmany(timeout_ms=200)).values():
-                messages += [
-                    Message(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers)
-                    for r in records
-                ]
+                messages += map(Message.of, records)
             behind = {tp for tp in behind if await consumer.position(tp) < ends[tp]}
         await consumer.stop()
         return messages

@@ -10,19 +10,12 @@ from dataclasses import dataclass, field
 import pytest
 from aiokafka.errors import KafkaError
 
-from shared import watchdog
-from shared.batch import Batches
-from shared.clock import Clock
-from shared.consumer import Consumer
-from shared.erasure import Tombstones
+from shared import kafka, watchdog
 from shared.errors import Fatal
 from shared.positions import Position
-from shared.relay import Relay
 from shared.settings import Settings
-from shared.stores import Stores
-from shared.testing import SECRET, open_door, settings_for
+from shared.testing import open_door, settings_for
 from shared.tests.counting import SERVICE
-from shared.world import World
 
 
 @dataclass
@@ -105,16 +98,11 @@ class SlowToAnswer:
         return self.known
 
 
-async def test_a_broker_that_cannot_say_its_topics_yet_is_asked_again(engine_and_settings):
-    engine, settings = engine_and_settings
-    world = World(settings, Stores(), Clock.parse(""), Tombstones(SECRET))
-    consumer = Consumer(Batches(engine, SERVICE.handler, world), Relay(settings))
-    real, consumer.kafka = consumer.kafka, (broker := SlowToAnswer(set(SERVICE.handler.topics)))
-
-    await consumer._reach_kafka(asyncio.Event())
+async def test_a_broker_that_cannot_say_its_topics_yet_is_asked_again():
+    topics, stop = SERVICE.handler.topics, asyncio.Event()
+    broker = SlowToAnswer(set(topics))
+    await kafka.reach(broker, topics, stop)
     assert (broker.starts, broker.asked) == (1, 3)
 
-    consumer.kafka = SlowToAnswer({"shop.orders.v1"})
     with pytest.raises(Fatal, match=r"shared\.topics apply"):
-        await consumer._reach_kafka(asyncio.Event())
-    await real.stop()
+        await kafka.reach(SlowToAnswer({"shop.orders.v1"}), topics, stop)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared import db, jobs
+from shared import db, jobs, watchdog
 from shared.batch import Batches
 from shared.clock import Clock
 from shared.consumer import Consumer
@@ -125,3 +125,25 @@ async def test_a_job_waits_for_it_and_has_its_clock(slow, log):
 
     assert await run() == "done"
     assert before <= clocks[0] <= after
+
+
+async def test_of_transactions_only_what_was_committed_is_handled_and_no_lag_remains(slow, log):
+    for _ in range(3):
+        slow.gate.release()
+    await slow.reached()
+    await log.transact([order(1)], commit=False)
+    await log.transact([order(2)], commit=True)
+    await log.transact([order(3)], commit=False)
+    published = datetime.now(UTC)
+
+    async def no_lag():
+        return await watchdog.lag(slow.consumer) == 0
+
+    await eventually(no_lag)
+    assert slow.begun == [order(2).id]
+    assert await slow.reached() > published
+
+    await log.publish([order(4)])
+    await slow.begins(2)
+    await eventually(no_lag)
+    assert slow.begun == [order(2).id, order(4).id]
