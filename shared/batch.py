@@ -8,7 +8,8 @@
 
 When a handler fails. A transient failure (`db.is_transient`) rolls back everything and is
 the caller's to retry: it says nothing about the events. A statement time-out commits the
-batch in halves, each a transaction of its own; one event alone that times out is buried.
+batch in halves, each a transaction of its own; one event alone that times out TRIES times is
+buried.
 Anything else splits the batch inside the transaction until the culprits are alone
 (`shared/split.py`), and they are buried. The breaker (`shared/breaker.py`) decides
 whether burials may stand; if not, the transaction is rolled back whole.
@@ -35,7 +36,7 @@ from shared.events import codec
 from shared.events.envelope import Event
 from shared.message import Message
 from shared.positions import Position, Positions
-from shared.split import BEHIND, Split
+from shared.split import BEHIND, TRIES, Split
 from shared.world import Handler, World
 
 log = structlog.get_logger()
@@ -51,6 +52,8 @@ COUNT_UNKNOWN = text("""
 """)
 
 Pair = tuple[Message, Event]
+TOLD = 5
+"""Of the events that stopped a worker: so many tell what is wrong."""
 
 
 @dataclass(slots=True)
@@ -116,24 +119,44 @@ class Batches:
         time-out a first part may have been committed, and a retry is then fenced.
         """
         try:
-            return await self._transact(messages, before)
+            return await self._give(messages, before)
         except breaker.Stopped as stopped:
             async with self.engine.begin() as conn:
                 await breaker.stop(conn, self.consumer, self.release, str(stopped))
             metrics.STOPPED.set(1)
             raise
+
+    async def _give(
+        self, messages: Sequence[Message], before: Positions
+    ) -> dict[TopicPartition, Position]:
+        """In one transaction; in several, if a statement times out."""
+        try:
+            return await self._transact(messages, before)
         except Exception as error:
             if not db.is_timeout(error):
                 raise
             if len(messages) == 1:
                 if db.is_transient(error):
                     raise  # the process was paused; the event has done nothing
-                log.warning("one event times out", topic=messages[0].topic)
-                return await self._transact(messages, before, doom=dead_letters.describe(error))
+                return await self._insist(messages, before, error)
         log.warning("statement timed out, halving the batch", records=len(messages))
         middle = len(messages) // 2
-        after = await self.handle(messages[:middle], before)
-        return after | await self.handle(messages[middle:], {**before, **after})
+        after = await self._give(messages[:middle], before)
+        return after | await self._give(messages[middle:], {**before, **after})
+
+    async def _insist(
+        self, alone: Sequence[Message], before: Positions, error: Exception
+    ) -> dict[TopicPartition, Position]:
+        """Somebody may have cancelled its statement: that looks the same, and is not its fault."""
+        for _ in range(TRIES - 1):
+            try:
+                return await self._transact(alone, before)
+            except Exception as again:
+                if db.is_transient(again) or not db.is_timeout(again):
+                    raise
+                error = again
+        log.warning("one event times out", topic=alone[0].topic)
+        return await self._transact(alone, before, doom=dead_letters.describe(error))
 
     async def _transact(
         self, messages: Sequence[Message], before: Positions, doom: str = ""
@@ -175,11 +198,16 @@ class Batches:
             allow=self._allow,
             quarantine=self.handler.quarantine,
         )
-        self._allow(split.window)
-        if doom and claimed:
-            split.condemn(claimed[0], doom)
-        else:
-            await split.run(claimed)
+        try:
+            self._allow(split.window)
+            if doom and claimed:
+                split.condemn(claimed[0], doom)
+            else:
+                await split.run(claimed)
+        except breaker.Stopped:
+            for letter in (dead + split.dead)[-TOLD:]:
+                _tell(letter, "event failed, and was not buried")
+            raise
         if dead or split.dead:
             await self._bury(conn, dead, split)
         for message in dead + split.dead:
@@ -221,10 +249,10 @@ class Batches:
     def _allow(self, window: breaker.Window) -> None:
         if window.buried > self.window.buried and (fault := window.fault(self.release)):
             raise breaker.Stopped(
-                f"{self.consumer} stopped: {fault}. Nothing of the batch was buried. Deploy a"
-                " release that handles these events; or look at them with"
-                f" `python -m services.{self.world.settings.service} dead-letters list`, and if"
-                " they really are bad, allow their burial with `dead-letters resume`"
+                f"{self.consumer} stopped: {fault}. Nothing of the batch was buried; the last of"
+                " them are in the log. Deploy a release that handles them; or if they really are"
+                f" bad, allow their burial: python -m services.{self.world.settings.service}"
+                " dead-letters resume"
             )
 
     async def _bury(self, conn: AsyncConnection, dead: list[Dead], split: Split) -> None:
@@ -236,13 +264,7 @@ class Batches:
         await breaker.save(conn, self.consumer, split.window)
         for letter in letters:
             if letter.state == "open":
-                log.error(
-                    "event buried",
-                    topic=letter.message.topic,
-                    partition=letter.message.partition,
-                    offset=letter.message.offset,
-                    reason=letter.reason,
-                )
+                _tell(letter, "event buried")
                 metrics.DEAD_LETTERS.labels(letter.reason.split(":")[0].split(" ")[0]).inc()
 
     async def _count_unknown(
@@ -257,6 +279,16 @@ class Batches:
                 "counts": list(unknown.values()),
             },
         )
+
+
+def _tell(letter: Dead, what: str) -> None:
+    log.error(
+        what,
+        topic=letter.message.topic,
+        partition=letter.message.partition,
+        offset=letter.message.offset,
+        reason=letter.reason,
+    )
 
 
 def _opened(dead: Sequence[Dead]) -> int:

@@ -4,8 +4,9 @@ Single bad events are buried and the good ones behind them go on. But when buria
 a run, or make up too large a share of what a worker handles, the fault is likely ours: the
 batch is rolled back whole and the worker stops, as `stopped(release, reason)` in the
 database. So a restart changes nothing: the same release, started again, stops at its
-first failure with nothing buried. Another release begins afresh; so does
-`python -m services.<name> dead-letters resume`, when the events really are that bad.
+first failure with nothing buried. Another release begins afresh. When the events really
+are that bad, `python -m services.<name> dead-letters resume` allows a number of burials,
+of which the breaker then thinks nothing.
 """
 
 from dataclasses import dataclass, replace
@@ -38,7 +39,11 @@ STOP = text("""
         reason = CASE WHEN breaker.stopped_release = excluded.stopped_release
             THEN breaker.reason ELSE excluded.reason END
 """)
-RESUME = text("DELETE FROM breaker WHERE consumer = :consumer")
+RESUME = text("""
+    UPDATE breaker SET stopped_release = NULL, stopped_at = NULL, reason = NULL,
+        handled = 0, buried = 0, run = -CAST(:allowed AS bigint)
+    WHERE consumer = :consumer AND stopped_release IS NOT NULL
+""")
 
 
 class Stopped(Fatal):
@@ -47,7 +52,8 @@ class Stopped(Fatal):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What became of the latest events; `run` counts the burials since the last good one."""
+    """What became of the latest events; `run` counts the burials since the last good one, or,
+    below zero, those that an operator still allows."""
 
     handled: int = 0
     buried: int = 0
@@ -56,8 +62,11 @@ class Window:
 
     def after(self, *, handled: int = 0, buried: int = 0) -> "Window":
         """First `handled` good events, then `buried` bad ones."""
-        run = buried if handled else self.run + buried
-        window = replace(self, handled=self.handled + handled, buried=self.buried + buried, run=run)
+        counted = buried - min(buried, max(0, -self.run))
+        run = buried + (min(self.run, 0) if handled else self.run)
+        window = replace(
+            self, handled=self.handled + handled, buried=self.buried + counted, run=run
+        )
         if window.handled + window.buried > 2 * WINDOW:
             window = replace(window, handled=window.handled // 2, buried=window.buried // 2)
         return window
@@ -99,6 +108,7 @@ async def stop(conn: AsyncConnection, consumer: str, release: str, reason: str) 
     await conn.execute(STOP, {"consumer": consumer, "release": release, "reason": reason})
 
 
-async def resume(conn: AsyncConnection, consumer: str) -> bool:
-    """Let the worker try again, with an empty window. Whether it was held."""
-    return (await conn.execute(RESUME, {"consumer": consumer})).rowcount == 1
+async def resume(conn: AsyncConnection, consumer: str, allowed: int) -> bool:
+    """Let the worker try again, and bury so many without asking. Whether it was held."""
+    found = await conn.execute(RESUME, {"consumer": consumer, "allowed": allowed})
+    return found.rowcount == 1

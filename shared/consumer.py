@@ -43,6 +43,7 @@ log = structlog.get_logger()
 HINT_INTERVAL_S = 1.0
 BATCH_MIN = 100
 HEARTBEAT_MS = 1_000  # by it a member learns that another has left, and takes its partitions
+METADATA_MAX_AGE_MS = 5_000  # so long a topic that is made anew is not missed
 FETCH_BYTES_MAX = 1024 * 1024  # for each partition; 48 of them stay below 50 MB
 
 
@@ -52,6 +53,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
     def __init__(self, batches: Batches, relay: Relay) -> None:
         self.batches = batches
         self.engine = batches.engine
+        self.topics = batches.handler.topics
         self.settings = batches.world.settings
         self.stall_timeout_s = self.settings.stall_timeout_s
         self.batch_max = self.settings.batch_events_max
@@ -69,6 +71,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
             partition_assignment_strategy=[RangePartitionAssignor],
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
             session_timeout_ms=self.settings.kafka_session_timeout_ms,
@@ -79,8 +82,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until stopped; the batch in hand is finished first."""
         await self.batches.start()
-        self.kafka.subscribe(topics=list(self.batches.handler.topics), listener=self)
-        await kafka.reach(self.kafka, self.batches.handler.topics, stop)
+        self.kafka.subscribe(topics=list(self.topics), listener=self)
+        await kafka.reach(self.kafka, self.topics, stop)
         turning = asyncio.create_task(self._turn_until(stop))
         watching = asyncio.create_task(watchdog.watch(self))
         try:

@@ -69,9 +69,14 @@ def commands(execute: Callable[[Any], None]) -> typer.Typer:
     def drop(letter_id: int) -> None:
         execute(lambda settings, _: _with(settings, lambda e: _drop(e, letter_id)))
 
-    @app.command(help="Let a stopped worker try again, with an empty window.")
-    def resume() -> None:
-        execute(lambda settings, _: _with(settings, lambda e: _resume(e, settings)))
+    @app.command(help="Let a stopped worker try again, and bury what is really bad.")
+    def resume(
+        *,
+        bury: Annotated[
+            int, typer.Option(min=0, help="So many it may bury before it is judged again.")
+        ] = 1_000,
+    ) -> None:
+        execute(lambda settings, _: _with(settings, lambda e: _resume(e, settings, bury)))
 
     return app
 
@@ -118,10 +123,11 @@ async def _drop(engine: AsyncEngine, letter_id: int) -> None:
     _say(f"{letter_id} dropped; letters waiting behind it go with: dead-letters replay --all")
 
 
-async def _resume(engine: AsyncEngine, settings: Settings) -> None:
+async def _resume(engine: AsyncEngine, settings: Settings, bury: int) -> None:
     async with engine.begin() as conn:
-        held = await breaker.resume(conn, settings.consumer_name)
-    _say("the worker may go on; start it again" if held else "it was not stopped")
+        held = await breaker.resume(conn, settings.consumer_name, bury)
+    told = f"the worker may go on, and bury {bury}; start it again"
+    _say(told if held else "it was not stopped")
 
 
 async def _replay(

@@ -1,13 +1,16 @@
-"""Measures lag, and ends a worker that is stuck.
+"""Measures lag, and ends a worker that is stuck, or whose topic is gone.
 
 aiokafka's consumer can wedge after a rebalance or a broker's restart and gives no public
 sign of it (aiokafka issues 1154 and 1037). So: there is lag, Kafka and PostgreSQL answer,
 and nothing has moved for `stall_timeout_s`. A restart is safe and mends it.
+
+A group that is shared out without a topic has no lag there. So a topic that stays away as
+long ends the worker, too; one that is made anew is another log, and a `Gap`.
 """
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -38,14 +41,20 @@ class Watched(Protocol):
     stall_timeout_s: float
 
     @property
+    def topics(self) -> Collection[str]:
+        """All that it is to read."""
+
+    @property
     def positions(self) -> Mapping[TopicPartition, Position]:
         """Where it stands."""
 
 
 async def watch(consumer: Watched) -> None:
     """Raises Stalled; runs until cancelled."""
+    seen_at = time.monotonic()
     while True:
         await asyncio.sleep(WATCH_INTERVAL_S)
+        seen_at = _seen(consumer, seen_at)
         try:
             async with asyncio.timeout(WATCH_INTERVAL_S):
                 behind = await lag(consumer)
@@ -68,6 +77,16 @@ async def watch(consumer: Watched) -> None:
             raise Stalled(
                 f"no progress for {stalled_s:.0f} s, {behind} records to go (-1: unknown)"
             )
+
+
+def _seen(consumer: Watched, before: float) -> float:
+    """When the cluster last had all topics: now, or before."""
+    missing = [name for name in consumer.topics if not consumer.kafka.partitions_for_topic(name)]
+    if not missing:
+        return time.monotonic()
+    if time.monotonic() - before > consumer.stall_timeout_s:
+        raise Stalled(f"no such topics any more: {missing}; run: python -m shared.topics apply")
+    return before
 
 
 async def _answer(consumer: Watched) -> bool:

@@ -52,7 +52,7 @@ class Watermark:
         return look[0] if look and passed else None
 
     async def _ends(self) -> Ends:
-        kafka, topics = self._consumer.kafka, self._consumer.batches.handler.topics
+        kafka, topics = self._consumer.kafka, self._consumer.topics
         known = {topic: kafka.partitions_for_topic(topic) for topic in topics}
         if not all(known.values()):
             raise UnknownTopicOrPartitionError

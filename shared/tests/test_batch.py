@@ -209,6 +209,23 @@ async def test_one_customers_batch_that_times_out_is_alone_in_it(door):
     assert "57014" in letter.reason
 
 
+async def test_an_event_whose_statement_somebody_cancels_is_tried_again(door):
+    cancelled = []
+
+    async def handle(conn, events, world):
+        if not cancelled:
+            cancelled.append(events[0].id)
+            await conn.execute(text("SELECT pg_cancel_backend(pg_backend_pid())"))
+        await door.service.handler.handle(conn, events, world)
+
+    door.batches.handler = replace(door.service.handler, handle=handle)
+    await door.give(order(1))
+
+    assert cancelled == ["e1"]
+    assert await tally(door) == {"ada": 1}
+    assert await door.query("SELECT 1 FROM dead_letter") == []
+
+
 async def test_a_pause_in_one_events_transaction_buries_nothing(door, monkeypatch):
     monkeypatch.setattr(db, "TRANSACTION_MS", 300)  # below the statement's own limit
     engine = db.connect(door.world.settings)
@@ -286,11 +303,40 @@ async def test_a_stopped_release_stops_again_at_its_first_failure(door):
     with pytest.raises(Stopped):
         await door.give(order(101, campaign=BUG))
     async with door.engine.begin() as conn:
-        assert await breaker.resume(conn, "profile")
+        assert await breaker.resume(conn, "profile", 0)
     await door.batches.start()
     await door.handle([door.log.messages[-1]])
 
     assert len(await door.query("SELECT 1 FROM dead_letter")) == 1
+
+
+def bad(door, count):
+    made = Message("shop.orders.v1", 0, 0, 1, b"ada", b"{", ())
+    return [door.log.add(made) for _ in range(count)]
+
+
+async def test_what_is_really_bad_is_buried_in_any_number_once_it_is_allowed(door):
+    batch = [*bad(door, 25), door.log.append(order(1))]
+
+    async def resume(allowed):
+        async with door.engine.begin() as conn:
+            assert await breaker.resume(conn, "profile", allowed)
+        await door.batches.start()
+
+    with pytest.raises(Stopped):
+        await door.handle(batch)
+    await resume(24)
+    with pytest.raises(Stopped, match="dead-letters resume"):
+        await door.handle([*batch, *bad(door, 20)])
+    assert await door.query("SELECT 1 FROM dead_letter") == []
+
+    await resume(30)
+    await door.handle(batch)
+    assert await tally(door) == {"ada": 1}
+    await door.handle(bad(door, 24))
+    assert len(await door.query("SELECT 1 FROM dead_letter")) == 25 + 24
+    with pytest.raises(Stopped):
+        await door.handle(bad(door, 1))
 
 
 async def test_another_release_begins_afresh(door):

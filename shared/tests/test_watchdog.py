@@ -28,6 +28,8 @@ class Stuck:
     kafka: object = field(init=False)
     positions: dict[object, Position] = field(default_factory=dict)
     assigned: frozenset[object] = frozenset()
+    topics: tuple[str, ...] = ("shop.orders.v1", "shop.customers.v1")
+    gone: tuple[str, ...] = ()
     stall_timeout_s: float = 0.5
     progress_at: float = field(default_factory=time.monotonic)
 
@@ -36,6 +38,9 @@ class Stuck:
 
     def assignment(self) -> frozenset[object]:
         return self.assigned
+
+    def partitions_for_topic(self, name: str) -> set[int] | None:
+        return None if name in self.gone else {0}
 
 
 @pytest.fixture
@@ -66,6 +71,14 @@ async def test_one_without_partitions_is_idle_and_not_stuck(engine_and_settings,
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(watchdog.watch(idle), 2)
+
+
+async def test_one_whose_topic_stays_away_ends_and_says_so(engine_and_settings, monkeypatch):
+    monkeypatch.setattr(watchdog, "WATCH_INTERVAL_S", 0.1)
+    waiting = Stuck(*engine_and_settings, joined=True, gone=("shop.orders.v1",))
+
+    with pytest.raises(watchdog.Stalled, match=r"no such topics any more: \['shop.orders.v1'\]"):
+        await asyncio.wait_for(watchdog.watch(waiting), 30)
 
 
 async def test_nobody_is_stuck_while_kafka_is_away(engine_and_settings, monkeypatch):

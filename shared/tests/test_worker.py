@@ -296,6 +296,18 @@ async def test_a_recreated_topic_is_loud(log, door, start, infra):
     assert await handled(door) == 60
 
 
+async def test_a_topic_that_is_recreated_under_a_running_worker_is_loud(log, door, start):
+    await log.publish(orders(0, 60))
+    worker = start()
+    await reaches(door, 60)
+    await log.recreate("shop.orders.v1")
+    await log.publish(orders(200, 200))
+
+    assert await worker.exit_code() == 1
+    assert "recreated" in worker.said()
+    assert await handled(door) == 60
+
+
 async def test_a_worker_that_is_stuck_ends_and_says_so(log, door, start):
     await log.publish([order(1), order(2, campaign=Campaign(name="hang"))])
 
