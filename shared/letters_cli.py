@@ -32,6 +32,7 @@ REQUEUE = text("""
     ) VALUES (:shard, :id, :topic, :key, :type, :payload, :source, :time, :backfill, :traceparent)
 """)
 
+Burials = Annotated[int, typer.Option(min=0, help="So many it may bury before it is judged again.")]
 Do = Callable[[Settings, Handler], Awaitable[None]]
 
 
@@ -70,12 +71,7 @@ def commands(execute: Callable[[Any], None]) -> typer.Typer:
         execute(lambda settings, _: _with(settings, lambda e: _drop(e, letter_id)))
 
     @app.command(help="Let a stopped worker try again, and bury what is really bad.")
-    def resume(
-        *,
-        bury: Annotated[
-            int, typer.Option(min=0, help="So many it may bury before it is judged again.")
-        ] = 1_000,
-    ) -> None:
+    def resume(*, bury: Burials = 1_000) -> None:
         execute(lambda settings, _: _with(settings, lambda e: _resume(e, settings, bury)))
 
     return app

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
 from shared.testing import Door, migrator, open_door, settings_for
@@ -24,3 +25,17 @@ async def door(counting_settings) -> AsyncIterator[Door]:
     """The counting service over a fresh database."""
     async with open_door(SERVICE, counting_settings) as door:
         yield door
+
+
+@pytest.fixture
+async def make_admin():
+    """Connections as the owner of a door's tables."""
+    made = []
+
+    async def connect(door):
+        made.append(await asyncpg.connect(str(door.world.settings.owner_database_url)))
+        return made[-1]
+
+    yield connect
+    for conn in made:
+        await conn.close()

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
@@ -98,19 +97,6 @@ async def test_days_are_made_ahead_and_dropped_when_no_copy_can_come(door, make_
     assert len(before) == 6, "yesterday, today, three ahead, and the default"
     assert await days(door) == before | {"inbox_20200102"}
     assert [row.id for row in await door.query("SELECT id FROM inbox_default")] == ["new"]
-
-
-@pytest.fixture
-async def make_admin():
-    made = []
-
-    async def connect(door):
-        made.append(await asyncpg.connect(str(door.world.settings.owner_database_url)))
-        return made[-1]
-
-    yield connect
-    for conn in made:
-        await conn.close()
 
 
 async def test_one_replica_runs_a_job_and_once_in_its_interval(door):

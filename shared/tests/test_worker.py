@@ -17,6 +17,7 @@ from shared.tests.harness import KafkaLog, Worker, check, eventually
 from shared.tests.test_batch import order
 from tests.proxy import Proxy
 
+TOPIC = "shop.orders.v1"
 CUSTOMERS = 25
 SIZES = pytest.mark.parametrize("size", [300, pytest.param(5_000, marks=pytest.mark.long)])
 
@@ -208,24 +209,40 @@ async def test_the_reply_to_commit_is_lost(log, door, start, settings, infra):
 
 async def test_poison_among_good_records(log, door, start):
     good = orders(0, 60)
+    failing = [order(900 + n, "cy", campaign=Campaign(name="bug")) for n in range(1, 3)]
     await log.publish(good[:20])
-    value, headers = codec.encode(order(900, "eve"))
-    topic = "shop.orders.v1"
-    await log.send_raw(topic, key=b"eve", value=b"{", headers=headers)
-    await log.send_raw(topic, key=b"eve", value=None, headers=headers)
-    await log.send_raw(topic, key=None, value=value, headers=headers)
-    await log.send_raw(topic, key=b"eve", value=value, headers=_but(headers, "ce_id"))
-    await log.send_raw(topic, key=b"eve", value=b'{"x":"' + b"x" * 2**20 + b'"}', headers=headers)
-    await log.publish(good[20:])
+    poison = list(poisoned(order(900, "eve")))
+    for record in poison:
+        await log.send_raw(TOPIC, **record)
+    await log.publish([*good[20:], *failing])
     start()
 
-    await check(door, log)
+    await check(door, log, buried={event.id for event in failing})
     letters = await door.query("SELECT topic, partition, log_offset, value, key FROM dead_letter")
-    places = {(m.topic, m.partition, m.offset): m for m in await log.read(topic)}
-    assert len(letters) == 5
+    places = {(m.topic, m.partition, m.offset): m for m in await log.read(TOPIC)}
+    assert len(letters) == len(poison) - 1 + len(failing)
     for row in letters:
         message = places[row.topic, row.partition, row.log_offset]
         assert (row.value, row.key) == (message.value, message.key)
+    assert [row.type for row in await door.query("SELECT type FROM unknown_type")] == ["order.nova"]
+
+
+def poisoned(event):
+    """Records of which each has one fault; the last is of a type that only a newer release has."""
+    value, headers = codec.encode(event)
+    record = {"key": event.key.encode(), "value": value, "headers": headers}
+    yield record | {"value": b"{"}
+    yield record | {"value": None}
+    yield record | {"value": b'{"x":"' + b"x" * 2**20 + b'"}'}
+    yield record | {"key": None}
+    yield record | {"headers": _but(headers, "ce_id")}
+    for name, wrong in (
+        ("ce_specversion", b"2.0"),
+        ("ce_dataschema", b"urn:regulars:order.placed:9"),
+        ("ce_time", b"2099-01-01T00:00:00Z"),
+        ("ce_type", b"order.nova"),
+    ):
+        yield record | {"headers": [*_but(headers, name), (name, wrong)]}
 
 
 def _but(headers, name):
@@ -287,7 +304,7 @@ async def test_a_recreated_topic_is_loud(log, door, start, infra):
     worker = start()
     await reaches(door, 60)
     assert worker.end() == 0
-    await log.recreate("shop.orders.v1")
+    await log.recreate(TOPIC)
     await log.publish(orders(200, 200))
 
     again = start("again")
@@ -300,7 +317,7 @@ async def test_a_topic_that_is_recreated_under_a_running_worker_is_loud(log, doo
     await log.publish(orders(0, 60))
     worker = start()
     await reaches(door, 60)
-    await log.recreate("shop.orders.v1")
+    await log.recreate(TOPIC)
     await log.publish(orders(200, 200))
 
     assert await worker.exit_code() == 1

@@ -1,7 +1,5 @@
 """Counters, attributes and what came twice."""
 
-import pytest
-
 from services.profile.tests.shop import (
     at,
     come_round,
@@ -12,7 +10,6 @@ from services.profile.tests.shop import (
     updated,
     viewed,
 )
-from shared import inbox
 from shared.events.orders import Line
 
 SHIPPING = Line(line_id="2", kind="shipping", quantity=1, unit_price_minor=490, total_minor=490)
@@ -137,15 +134,11 @@ async def test_what_is_redelivered_changes_nothing(door):
     assert await state(door) == before
 
 
-@pytest.mark.parametrize("later", [False, True])
-async def test_what_is_republished_elsewhere_or_a_month_later_changes_nothing(door, later):
+async def test_what_is_republished_elsewhere_changes_nothing(door):
     first = order(minutes=3)
     await door.give(registered(name="Ada"), first)
     before = await state(door)
 
-    if later:
-        async with door.engine.begin() as conn:
-            await inbox.keep_days(conn)
     await door.handle([door.log.append(first, partition=3)])
 
     assert await state(door) == before
