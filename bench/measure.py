@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import psutil
 from aiokafka import AIOKafkaProducer
 from rich.console import Console
 from rich.table import Table
@@ -148,6 +149,11 @@ def process(*module: str, log: str, **env: str) -> Iterator[subprocess.Popen[byt
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+
+
+def memory_mb(child: subprocess.Popen[bytes]) -> float:
+    """Its resident set."""
+    return float(psutil.Process(child.pid).memory_info().rss / 2**20)
 
 
 def worker_env(own: Infra, url: str, **more: str) -> dict[str, str]:

@@ -26,6 +26,7 @@ DRAINED = "SELECT count(*) FROM (SELECT 1 FROM outbox LIMIT 1) AS x"
 async def run(events: int) -> None:
     """Each service over all events."""
     rates: dict[str, float] = {}
+    memory: dict[str, float] = {}
     with measure.infra() as own:
         await measure.make_topics(own.kafka_servers)
         await measure.publish(
@@ -38,11 +39,16 @@ async def run(events: int) -> None:
                 f"services.{service.name}", "worker", log=service.name, **env
             ) as c:
                 seen = await measure.watch(c, made.url, READ, events, drained=DRAINED)
+                memory[service.name] = measure.memory_mb(c)
             rates[service.name] = seen.per_s
     measure.report(
         "services",
-        [(name, f"{rate:,.0f} order events/s") for name, rate in rates.items()],
-        {f"{name}_per_s": round(rate) for name, rate in rates.items()},
+        [
+            (name, f"{rate:,.0f} order events/s, {memory[name]:.0f} MB")
+            for name, rate in rates.items()
+        ],
+        {f"{name}_per_s": round(rate) for name, rate in rates.items()}
+        | {f"{name}_memory_mb": round(mb) for name, mb in memory.items()},
     )
 
 

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 from typing import Annotated
 
-import psutil
 import typer
 
 from bench import measure
@@ -27,7 +26,7 @@ async def rate(own: Infra, workers: int, total: int) -> tuple[float, list[float]
             for n in range(workers)
         ]
         seen = await measure.watch(children[0], made.url, POSTINGS, total)
-        memory = [psutil.Process(child.pid).memory_info().rss / 2**20 for child in children]
+        memory = [measure.memory_mb(child) for child in children]
     return seen.per_s, memory
 
 
@@ -40,20 +39,20 @@ async def run(events: int) -> None:
         )
         one, memory_one = await rate(own, 1, events)
         two, memory_two = await rate(own, 2, events)
-    memory = max(memory_one + memory_two)
+    memory = [round(mb) for mb in memory_one + memory_two]
     measure.report(
         "workers",
         [
             ("one worker", f"{one:,.0f} events/s"),
             ("two workers", f"{two:,.0f} events/s"),
             ("gain", f"{two / one:.2f}"),
-            ("memory of a worker, most", f"{memory:.0f} MB (aim: below 150)"),
+            ("memory of each", f"{', '.join(map(str, memory))} MB (aim: below 150)"),
         ],
         {
             "one_per_s": round(one),
             "two_per_s": round(two),
             "gain": round(two / one, 2),
-            "memory_mb": round(memory),
+            "memory_mb": max(memory),
         },
     )
 

@@ -28,7 +28,6 @@ from shared import (
     letters_cli,
     logs,
     metrics,
-    migrate,
     ops,
     positions,
     run,
@@ -195,6 +194,8 @@ def commands(service: Service) -> typer.Typer:
             execute(service, start, name)
 
     async def migrated(settings: Settings) -> None:
+        from shared import migrate  # noqa: PLC0415  10 MB of Alembic that no worker needs
+
         await migrate.migrate(settings, service.migrations, service.metadata)
 
     role("api", lambda settings: api(service, settings), "Serve HTTP until SIGTERM.")

@@ -20,12 +20,14 @@ from bench.reference import (
 from shared.events import codec
 from shared.events.envelope import Event, derived_id
 from shared.message import Message
+from shared.service import spare_the_collector
 
 _IDS = {"ids": "$1"}
 
 
 async def main() -> None:
     """Consume the whole topic, for ever; the measurer kills us."""
+    spare_the_collector()
     conn = await asyncpg.connect(os.environ["DATABASE_URL"])
     kafka = AIOKafkaConsumer(
         bootstrap_servers=os.environ["KAFKA_SERVERS"],
@@ -44,8 +46,7 @@ async def main() -> None:
 
 def decode(r: object) -> Event:
     """The same decoding as the worker's."""
-    message = Message(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers)  # type: ignore[attr-defined]
-    event = codec.decode(message)
+    event = codec.decode(Message.of(r))
     assert isinstance(event, Event)
     return event
 
