@@ -6,13 +6,18 @@ idempotence, waits for every acknowledgement, then deletes. A crash between the 
 publishes again under the same ids, which every consumer's inbox recognises.
 
 A relay that was paused loses its session after SESSION_IDLE_MS, and with it its shards;
-when it wakes, its delete fails and it begins anew. A row that the broker refuses for good
-(too large, topic unknown or forbidden) becomes a dead letter: it must not hold up its shard.
+when it wakes, its delete fails and it begins anew.
+
+A row that the broker refuses for good (too large, topic unknown or forbidden) becomes a dead
+letter. That a topic is unknown is never concluded from silence: a broker that is away ends
+the turn, and buries nothing. When brokers do answer, and for ABSENT_S each answer is without
+the topic, its rows are buried; meanwhile they stay, and the rows of other topics go out.
 """
 
 import asyncio
 import contextlib
 import json
+import time
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Sequence
@@ -40,9 +45,11 @@ log = structlog.get_logger()
 BATCH_MAX = 2_000
 PUBLISH_DEADLINE_S = 30  # an idempotent producer never gives up by itself
 SESSION_IDLE_MS = 20_000
+ABSENT_S = 60.0  # one broker learns of a new topic later than another; people delete and create
 RETRY_DELAY_MAX_S = 5.0
 SHARD_LOCK = 0x0B0C_0000  # the shards' locks are this plus the shard's number
 REFUSED = (MessageSizeTooLargeError, InvalidTopicError, TopicAuthorizationFailedError)
+ABSENT = "no such topic, or it is hidden from us"
 
 TRY_LOCK = """
     SELECT shard FROM generate_series(0, $1::int) AS shard
@@ -104,6 +111,7 @@ class Relay:
         self._settings = settings
         self._wake = asyncio.Event()
         self._held: list[int] = []
+        self._absent_since: dict[str, float] = {}
 
     def wake(self) -> None:
         """This process has committed something."""
@@ -139,10 +147,13 @@ class Relay:
         if not rows:
             return 0
         async with asyncio.timeout(PUBLISH_DEADLINE_S):
-            refused, unsent = await publish(kafka, rows)
+            absent = await self._absent(kafka, rows)
+            refused, unsent = await publish(kafka, [row for row in rows if row.topic not in absent])
+        unsent |= {row for row in rows if absent.get(row.topic) is False}
+        lost = [(row, ABSENT) for row in rows if absent.get(row.topic)]
         done = [row for row in rows if row not in unsent] if unsent else rows
         async with conn.transaction():
-            for row, reason in refused:
+            for row, reason in (*refused, *lost):
                 await self._bury(conn, row, reason)
             await conn.execute(DELETE, [row.shard for row in done], [row.seq for row in done])
         for topic, count in Counter(row.topic for row in done).items():
@@ -151,8 +162,20 @@ class Relay:
             raise SpoiltProducer
         return len(done)
 
+    async def _absent(self, kafka: AIOKafkaProducer, rows: Sequence[Row]) -> dict[str, bool]:
+        """Topics that the brokers do not list when asked now, and whether that is for good."""
+        cached = kafka.client.cluster
+        asked = {row.topic for row in rows if cached.partitions_for_topic(row.topic) is None}
+        absent = asked - (await kafka.client.fetch_all_metadata()).topics() if asked else asked
+        for topic in absent - self._absent_since.keys():
+            log.error(ABSENT, topic=topic)
+        now = time.monotonic()
+        self._absent_since = {topic: self._absent_since.get(topic, now) for topic in absent}
+        return {topic: now - since >= ABSENT_S for topic, since in self._absent_since.items()}
+
     async def _session(self, stack: contextlib.AsyncExitStack) -> asyncpg.Connection:
         self._held = []
+        self._absent_since = {}  # whoever was interrupted has not heard every answer
         conn = await db.direct(self._settings, idle_session_timeout=str(SESSION_IDLE_MS))
         stack.callback(conn.terminate)
         await conn.add_listener(CHANNEL, lambda *_: self._wake.set())

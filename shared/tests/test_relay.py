@@ -3,9 +3,12 @@
 import asyncio
 import random
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import asyncpg
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
 
 from shared import db, outbox
 from shared.events import codec
@@ -13,7 +16,7 @@ from shared.events.notices import NoticeSuppressed
 from shared.letters_cli import replay
 from shared.outbox import Bell
 from shared.relay import Relay
-from shared.tests.harness import KafkaLog, eventually, expected
+from shared.tests.harness import PARTITIONS, KafkaLog, eventually, expected
 from shared.tests.test_batch import NOON
 
 TOPIC = "crm.notices.v1"
@@ -148,6 +151,62 @@ async def test_a_row_that_the_broker_refuses_for_good_is_buried_and_holds_up_not
     assert (letter.direction, letter.event_id, letter.state) == ("out", "big", "open")
     assert await replay(door.batches, [b"ada"]) == (1, 0)
     assert len(await door.query("SELECT 1 FROM outbox WHERE id = 'big'")) == 1
+
+
+async def test_rows_of_an_absent_topic_hold_up_no_others_and_are_buried_when_that_is_sure(
+    door, log, relay, monkeypatch
+):
+    no_such, no_name = replace(notice(8), topic="crm.no.v1"), replace(notice(9), topic="no/name")
+    await enqueue(door, no_such, notice(1), no_name, notice(2))
+
+    async def others_gone(door):
+        return {row.id for row in await door.query("SELECT id FROM outbox")} == {"n8", "n9"}
+
+    await run(relay, door, others_gone)
+    assert not await door.query("SELECT 1 FROM dead_letter")
+    monkeypatch.setattr("shared.relay.ABSENT_S", 0.2)
+    await run(relay, door, empty)
+
+    assert expected(await log.read(TOPIC)) == {"ada": ["n1", "n2"]}
+    letters = await door.query("SELECT event_id, state, reason FROM dead_letter ORDER BY id")
+    assert [(each.event_id, each.state) for each in letters] == [("n8", "open"), ("n9", "open")]
+    assert "no such topic" in letters[0].reason
+
+
+async def test_a_topic_that_comes_late_gets_its_rows(door, log, relay, infra):
+    await enqueue(door, replace(notice(1), topic="crm.late.v1"), notice(2))
+
+    async def other_gone(door):
+        return len(await door.query("SELECT 1 FROM outbox")) == 1
+
+    await run(relay, door, other_gone)
+    admin = AIOKafkaAdminClient(bootstrap_servers=infra.kafka_servers)
+    await admin.start()
+    await admin.create_topics([NewTopic("crm.late.v1", PARTITIONS, 1)])
+    await run(relay, door, empty)
+
+    assert [message.key for message in await log.read("crm.late.v1")] == [b"ada"]
+    assert not await door.query("SELECT 1 FROM dead_letter")
+    await admin.delete_topics(["crm.late.v1"])
+    await admin.close()
+
+
+async def test_a_broker_that_is_away_makes_no_topic_absent(door, log, relay, infra, monkeypatch):
+    await enqueue(door, notice(1))
+    async with AsyncExitStack() as stack:
+        conn = await relay._session(stack)
+        kafka = await relay._producer(stack)
+        await asyncio.to_thread(infra.kafka.kill)
+        monkeypatch.setattr("shared.relay.ABSENT_S", 0)
+        with pytest.raises(KafkaError):
+            await relay.relay_once(conn, kafka)
+        monkeypatch.undo()
+    await asyncio.to_thread(infra.kafka.start)
+
+    await run(relay, door, empty)
+
+    assert not await door.query("SELECT 1 FROM dead_letter")
+    assert expected(await log.read(TOPIC)) == {"ada": ["n1"]}
 
 
 async def test_a_ring_wakes_a_relay_of_another_process(door, relay):
