@@ -33,7 +33,7 @@ from aiokafka.errors import (
 
 from shared import db, kafka, metrics, positions, watchdog
 from shared.batch import Batches
-from shared.kafka import RETRY_DELAY_MAX_S, client_options, rebalance_timeout_ms
+from shared.kafka import client_options, rebalance_timeout_ms
 from shared.message import Message
 from shared.positions import Fenced, Gap, Position
 from shared.relay import Relay
@@ -81,7 +81,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until stopped; the batch in hand is finished first."""
-        await self.batches.start()
+        await db.reach("postgresql", self.batches.start, stop)
         self.kafka.subscribe(topics=list(self.topics), listener=self)
         await kafka.reach(self.kafka, self.topics, stop)
         turning = asyncio.create_task(self._turn_until(stop))
@@ -146,7 +146,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                     if not db.passes(error):
                         raise
                     await self._wait(error, delay_s)
-                    delay_s = min(2 * delay_s, RETRY_DELAY_MAX_S)
+                    delay_s = min(2 * delay_s, db.RETRY_DELAY_MAX_S)
                     if generation != self._generation:
                         break  # partitions were taken from us meanwhile
                 else:

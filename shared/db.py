@@ -8,11 +8,14 @@ second alone is not enough: between a statement's preparation and its execution 
 calls the session active, and waits.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
 import asyncpg
+import structlog
 from aiokafka.errors import KafkaError
 from sqlalchemy import TextClause
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
@@ -22,10 +25,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from shared.settings import Settings
 
+log = structlog.get_logger()
+
 LOCK_TIMEOUT_MS = 3_000
 IDLE_TRANSACTION_MS = 10_000
 TRANSACTION_MS = 30_000
 CONNECT_TIMEOUT_S = 5
+RETRY_DELAY_MAX_S = 5.0
 POOL_TIMEOUT_S = 2  # then 503 with Retry-After: a queue in front of a full pool only grows
 
 # What says nothing about the statement: connection lost, rolled back by a rival, unknown
@@ -80,7 +86,7 @@ async def hot_pool(settings: Settings) -> asyncpg.Pool:
     """The pool of the hot GETs: one indexed statement each, `$1` parameters."""
     return await asyncpg.create_pool(
         dsn(settings),
-        min_size=1,
+        min_size=0,  # a process starts while PostgreSQL is away, too
         max_size=settings.hot_pool_max,
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=settings.statement_timeout_ms / 1000,
@@ -101,6 +107,24 @@ async def direct(settings: Settings, **server_settings: str) -> asyncpg.Connecti
         command_timeout=settings.statement_timeout_ms / 1000,
         server_settings={**timeouts(settings), **server_settings},
     )
+
+
+async def reach(name: str, ask: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+    """Ask Kafka or PostgreSQL until it answers, or until stopped."""
+    delay_s = 0.2
+    while not stop.is_set():
+        try:
+            await ask()
+        except Exception as error:
+            if not passes(error):
+                raise
+            why = type(error).__name__
+            log.warning("not reached, again soon", part=name, error=why, sqlstate=sqlstate(error))
+        else:
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), delay_s)
+        delay_s = min(2 * delay_s, RETRY_DELAY_MAX_S)
 
 
 async def run(conn: AsyncConnection, sql: TextClause, **params: Any) -> list[Any]:

@@ -5,16 +5,11 @@ import ssl
 from collections.abc import Iterable
 from typing import Any
 
-import structlog
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
 
+from shared import db
 from shared.errors import Fatal
 from shared.settings import Settings
-
-log = structlog.get_logger()
-
-RETRY_DELAY_MAX_S = 5.0
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
@@ -42,19 +37,15 @@ def rebalance_timeout_ms(settings: Settings) -> int:
 
 async def reach(client: AIOKafkaConsumer, wanted: Iterable[str], stop: asyncio.Event) -> None:
     """Start the client once Kafka answers; Fatal if it has not all topics."""
-    started, delay_s = False, 0.2
-    while not stop.is_set():
-        try:
-            if not started:
-                await client.start()
-                started = True
-            missing = set(wanted) - await client.topics()
-        except (KafkaError, OSError) as error:
-            log.warning("kafka not reached", error=type(error).__name__)
-            await asyncio.sleep(delay_s)
-            delay_s = min(2 * delay_s, RETRY_DELAY_MAX_S)
-            continue
-        if missing:
+    started = False
+
+    async def ask() -> None:
+        nonlocal started
+        if not started:
+            await client.start()
+            started = True
+        if missing := set(wanted) - await client.topics():
             await client.stop()
             raise Fatal(f"no such topics: {sorted(missing)}; run: python -m shared.topics apply")
-        return
+
+    await db.reach("kafka", ask, stop)

@@ -50,10 +50,13 @@ def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
     error = event.pop("exc_info", None)
     if error is True:
         error = sys.exc_info()[1]
+    while isinstance(error, BaseExceptionGroup):  # a TaskGroup's: the first failure is the reason
+        error = error.exceptions[0]
     if isinstance(error, BaseException):
         event["exception"] = type(error).__name__
         event["sqlstate"] = getattr(getattr(error, "orig", error), "sqlstate", None)
-        frames = traceback.extract_tb(error.__traceback__)[-FRAMES_MAX:]
+        every = traceback.extract_tb(error.__traceback__)
+        frames = [f for f in every if "site-packages" not in f.filename][-FRAMES_MAX:]
         event["frames"] = [f"{f.filename.rsplit('/', 2)[-1]}:{f.lineno} {f.name}" for f in frames]
     return event
 

@@ -9,10 +9,12 @@ A `Service` is a value, not a base class: its parts are functions and tables of 
 service's own rooms, put together in its `__main__`.
 """
 
+import asyncio
 import gc
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import structlog
 import typer
 import uvloop
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from sqlalchemy import MetaData, text
 
 from shared import (
@@ -120,13 +123,15 @@ async def api(service: Service, settings: Settings) -> None:
         bell=bell,
     )
     app = create_app(service.name, service.routers, context, intake=service.intake)
+    postgres = partial(_answers, engine)
 
-    async def postgres() -> None:
-        async with engine.connect() as conn:
-            await conn.exec_driver_sql("SELECT 1")
+    async def reached(stop: asyncio.Event) -> None:
+        await db.reach("postgresql", postgres, stop)
+        await stop.wait()
 
     ops_app = ops.create_ops(world, {"postgres": postgres}, postgres)
     await run.together(
+        reached,
         lambda stop: ops.serve(stop, app, settings.http_host, settings.http_port),
         lambda stop: ops.serve(stop, ops_app, settings.http_host, settings.ops_port),
         bell.run,
@@ -220,23 +225,35 @@ def commands(service: Service) -> typer.Typer:
 def execute(
     service: Service, do: Callable[[Settings], Coroutine[Any, Any, None]], role: str = ""
 ) -> None:
-    """Read the environment and run; what the operator must do is one line and exit code 1."""
+    """Read the environment and run; why it ends is one line and exit code 1."""
+    settings = _read(service)
     try:
-        settings = service.settings(service=service.name)
         if role:
             logs.start(settings, role)
             tracing.start(settings)
         uvloop.run(do(settings))
-    except ValidationError as error:
-        for fault in error.errors():
-            variable = f"REGULARS_{'_'.join(map(str, fault['loc']))}".upper()
-            sys.stderr.write(f"{variable}: {fault['msg']}\n")
-        raise SystemExit(2) from None
     except Fatal as error:
         if role:
             log.critical("stopped", reason=str(error))
         sys.stderr.write(f"{error}\n")
         raise SystemExit(1) from None
+    except Exception as error:  # its text and a traceback would quote values
+        if not role:
+            logs.start(settings, "command")
+        log.critical("failed", exc_info=error)
+        raise SystemExit(1) from None
+
+
+def _read(service: Service) -> Settings:
+    try:
+        return service.settings(service=service.name)
+    except ValidationError as error:
+        for fault in error.errors():
+            variable = f"REGULARS_{'_'.join(map(str, fault['loc']))}".upper()
+            sys.stderr.write(f"{variable}: {fault['msg']}\n")
+    except SettingsError as error:  # what should be JSON and is not
+        sys.stderr.write(f"{error}\n")
+    raise SystemExit(2)
 
 
 async def _accept_gap(settings: Settings, topic: str, partition: int) -> None:

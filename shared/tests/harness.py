@@ -141,10 +141,17 @@ class KafkaLog:
 
 
 class Worker:
-    """One `worker` process, of the counting service unless a module is named."""
+    """One process of a service, by default the counting service's `worker`."""
 
     def __init__(
-        self, settings, folder: Path, name: str = "worker", module: str = COUNTING, **env: str
+        self,
+        settings,
+        folder: Path,
+        name: str = "worker",
+        role: str = "worker",
+        *,
+        module: str = COUNTING,
+        **env: str,
     ) -> None:
         variables = {
             "REGULARS_DATABASE_URL": str(settings.database_url),
@@ -152,12 +159,13 @@ class Worker:
             "REGULARS_KAFKA_SESSION_TIMEOUT_MS": str(SESSION_MS),
             "REGULARS_ERASURE_SECRET_FILE": str(settings.erasure_secret_file),
             "REGULARS_BATCH_EVENTS_MAX": "100",
+            "REGULARS_HTTP_PORT": "0",
             "REGULARS_OPS_PORT": "0",
         }
         self.log = folder / f"{name}.log"
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module, "worker"],
+                [sys.executable, "-m", module, role],
                 cwd=ROOT,
                 env={**os.environ, **variables, **env},
                 stdout=out,

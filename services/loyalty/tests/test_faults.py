@@ -56,7 +56,7 @@ class Shop:
 
     def start(self):
         name, settings = f"w{len(self.workers)}", self.door.world.settings
-        self.workers.append(Worker(settings, self.folder, name, "services.loyalty"))
+        self.workers.append(Worker(settings, self.folder, name, module="services.loyalty"))
         return self.workers[-1]
 
     async def publish(self, size):

@@ -1,4 +1,4 @@
-"""python -m shared.tests.counting worker"""
+"""python -m shared.tests.counting worker | api"""
 
 from shared.service import commands
 from shared.tests.counting import SERVICE
