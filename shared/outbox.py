@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared import db
+from shared import db, tracing
 from shared.events import codec
 from shared.events.envelope import Event
 from shared.settings import Settings
@@ -53,10 +53,11 @@ def shard_of(key: str) -> int:
 async def enqueue(conn: AsyncConnection, events: Sequence[Event]) -> None:
     """Publish `events` when this transaction has committed. Lock the customers' rows first."""
     if events:
-        await db.copy_rows(conn, "outbox", COLUMNS, map(_row, events))
+        trace = tracing.current()
+        await db.copy_rows(conn, "outbox", COLUMNS, (_row(event, trace) for event in events))
 
 
-def _row(event: Event) -> tuple[object, ...]:
+def _row(event: Event, trace: str) -> tuple[object, ...]:
     """The event in the order of COLUMNS."""
     return (
         shard_of(event.key),
@@ -68,7 +69,7 @@ def _row(event: Event) -> tuple[object, ...]:
         event.source,
         event.time.isoformat(),
         event.backfill,
-        event.traceparent,
+        event.traceparent or trace,
     )
 
 

@@ -2,7 +2,8 @@
 
 A producer's `traceparent` rides on the event; a batch is one processing span with a link
 to each sampled event, and its parent is the first of them, so that a trace that was
-sampled at the shop is never lost here. Consequences carry their cause's `traceparent`.
+sampled at the shop is never lost here. Consequences carry their cause's `traceparent`, and
+what a request causes carries the request's.
 
 Source: W3C Trace Context level 1; OpenTelemetry semantic conventions for messaging
 (development) and HTTP (stable).
@@ -59,10 +60,11 @@ def parse(traceparent: str) -> SpanContext | None:
 
 
 def current() -> str:
-    """The `traceparent` of the span we are in, or nothing."""
-    context = trace.get_current_span().get_span_context()
-    if not context.is_valid:
+    """The `traceparent` of the request that we are in, or nothing: a batch has many causes."""
+    span = trace.get_current_span()
+    if getattr(span, "kind", None) is not SpanKind.SERVER:
         return ""
+    context = span.get_span_context()
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 

@@ -196,8 +196,8 @@ async def take_events(request: Request) -> Response:
         results.append(Result(index=index, id=name, status="refused"))
         try:
             event = _checked(document, caller, now)
-            sampled = not event.traceparent and trace.endswith("1")
-            events[index] = replace(event, traceparent=trace) if sampled else event
+            untraced = trace and not event.traceparent
+            events[index] = replace(event, traceparent=trace) if untraced else event
         except Reject as error:
             results[index].error = str(error)
     outcomes = await publisher_of(request).publish(list(events.values())) if events else []
