@@ -22,7 +22,9 @@ from shared.errors import BadRequest
 from shared.http import problems
 
 BODY_MAX_BYTES = 1 << 20  # Kafka's record limit too, so an event that enters can be published
-REQUEST_MAX_S = 10.0  # no transaction lives longer, but for a route's own `seconds_max`
+# Then the route is cancelled, unless it has its own `seconds_max`. If the process is paused nobody
+# cancels: PostgreSQL ends the transaction, after the times in `shared/db.py`.
+REQUEST_MAX_S = 10.0
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")  # so that a log line cannot be forged
 SECURITY_HEADERS = {
