@@ -12,6 +12,7 @@ from rich.table import Table
 
 from stack import runs_cli
 from stack.ports import DEFAULTS, SERVICES
+from stack.processes import undisturbed
 from stack.settings import StackSettings
 from stack.show import console, explained, say
 from stack.supervisor import Supervisor
@@ -55,8 +56,9 @@ def up(
         try:
             supervisor.up(say, services=services, clock=clock)
         except KeyboardInterrupt:
-            console.print("Interrupted; stopping what was started.")
-            supervisor.down()
+            with undisturbed():
+                console.print("Interrupted; stopping what was started.")
+                supervisor.down()
             raise typer.Exit(130) from None
     _print_status(supervisor)
     for name, port in supervisor.state.ports.items():

@@ -19,6 +19,7 @@ from stack.demo_report import Lived
 from stack.door import Door, read_env
 from stack.latency import between, buckets
 from stack.ports import SERVICES
+from stack.processes import undisturbed
 from stack.publish import Published, Publisher, publisher
 from stack.show import bars, console, lag_bar, say
 from stack.story import Size, Story, write
@@ -48,8 +49,9 @@ def run(size: Size, home: Path, *, keep: bool) -> bool:
                 demo_report.show_where(home, door.env)
     finally:
         if not (keep and good):
-            say("stopping")
-            supervisor.down()
+            with undisturbed():
+                say("stopping")
+                supervisor.down()
     if not keep:
         demo_report.show_how_to_look(home)
     console.print(f"{time.monotonic() - began:.0f} s in all.")

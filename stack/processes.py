@@ -11,7 +11,7 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,6 +145,18 @@ class Daemon:
 def _digest(command: Sequence[str], env: Mapping[str, str] | None) -> str:
     settings = {name: value for name, value in (env or {}).items() if name.startswith("REGULARS_")}
     return hashlib.sha256(json.dumps([*command, settings], sort_keys=True).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C is not heard: for what stops processes, which a second one, of somebody in a hurry,
+    would cut off. In the main thread only, as Python wants it.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def end(process: psutil.Process, signum: int, *, grace_s: float) -> None:

@@ -29,6 +29,7 @@ from stack.expected import Expected, recompute
 from stack.history import History
 from stack.layout import write_private
 from stack.mapping import Mapping
+from stack.processes import undisturbed
 from stack.publish import Published, publisher
 from stack.retail import Layout
 from stack.sales import Sales, collect
@@ -74,6 +75,7 @@ def run(plan: Plan, home: Path) -> bool:
     history = History(sales, plan.mapping, plan.path)
     supervisor = Supervisor(home)
     _settle(supervisor, plan, history)
+    lived = False
     try:
         supervisor.up(say, clock=_clock(plan, sales), workers=False)
         with Door(read_env(home)) as door:
@@ -84,10 +86,12 @@ def run(plan: Plan, home: Path) -> bool:
         good = _judge(layout, plan, sales, home)
         if plan.fingerprint:
             _print_fingerprint(asyncio.run(_fingerprint(home)))
+        lived = True
     finally:
-        if not plan.keep:
-            say("stopping; the data stay")
-            supervisor.down()
+        if not (plan.keep and lived):
+            with undisturbed():
+                say("stopping; the data stay")
+                supervisor.down()
     _say_where(home, running=plan.keep)
     return good
 

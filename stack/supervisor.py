@@ -28,7 +28,7 @@ from stack.errors import StackError
 from stack.kafka import Kafka
 from stack.ports import DEFAULTS, HOST, SERVICES, choose, is_free
 from stack.postgres import Postgres
-from stack.processes import Daemon
+from stack.processes import Daemon, undisturbed
 from stack.programs import ROOT, Program, mail_sink, sms_stub
 from stack.settings import inherited_environment
 
@@ -261,11 +261,17 @@ def _valid_clock(clock: str) -> str:
 
 
 def _all_at_once(actions: Sequence[Callable[[], None]]) -> None:
-    """Run them side by side; the first failure is raised when all have ended."""
+    """Run them side by side; the first failure is raised when all have ended, so that none
+    starts a process after a `down`.
+    """
     if actions:
-        with ThreadPoolExecutor(len(actions)) as pool:
+        pool = ThreadPoolExecutor(len(actions))
+        try:
             for done in [pool.submit(action) for action in actions]:
                 done.result()
+        finally:
+            with undisturbed():
+                pool.shutdown()
 
 
 def _run(arguments: Sequence[str], env: dict[str, str]) -> None:

@@ -4,12 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from stack.layout import State
 from stack.ports import DEFAULTS, scratch
 from stack.settings import inherited_environment
+from stack.tests.left import left_behind
 
 
 @pytest.mark.long
@@ -25,8 +25,4 @@ def test_the_demo_ends_with_its_report_and_leaves_nothing_running(tmp_path: Path
     assert done.returncode == 0, done.stdout + done.stderr
     for said in ("One customer, in four services", "Their sum is 0: balanced", "mails arrived"):
         assert said in done.stdout
-    assert not [p.pid for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in told(p)]
-
-
-def told(process: psutil.Process) -> str:
-    return " ".join(process.info["cmdline"] or ())
+    assert left_behind(tmp_path) == []

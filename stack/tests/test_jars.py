@@ -1,5 +1,7 @@
-"""Where Kafka's jars and its Java come from, with scripts in the place of `mvn` and `java`."""
+"""Where Kafka's jars and its Java come from, with scripts in the place of `mvn`, `java` and
+`apt-get`."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,13 @@ mkdir -p libs
 if [ -e {folder}/offline ]; then touch libs/half.jar; echo cannot reach the repository; exit 1; fi
 touch libs/kafka.jar
 """
+
+APT_GET = """#!/bin/sh
+echo "$DEBIAN_FRONTEND $*" >> {folder}/calls
+if [ $1 = install ] && [ -e {folder}/package ]; then /bin/cp -p {folder}/package {folder}/mvn; fi
+echo E: Unable to locate package maven
+"""
+ROOT, SOMEBODY = 0, 1000
 
 
 def script(path: Path, text: str) -> Path:
@@ -37,6 +46,56 @@ def test_an_interrupted_download_is_done_again_and_a_whole_one_is_not(
 
     assert [jar.name for jar in (home / "libs").iterdir()] == ["kafka.jar"]
     assert (tmp_path / "calls").read_text().split() == ["called", "called"]
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is all of the PATH, on a machine without Maven."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_root_on_debian_gets_maven_installed(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: ROOT)
+    script(machine / "apt-get", APT_GET.format(folder=machine))
+    script(machine / "package", "#!/bin/sh\n/bin/mkdir libs; : > libs/kafka.jar\n")
+    script(machine / "java", "#!/bin/sh\n")
+
+    home = kafka_home()
+
+    assert [jar.name for jar in (home / "libs").iterdir()] == ["kafka.jar"]
+    assert (machine / "calls").read_text().splitlines() == [
+        "noninteractive update -q",
+        "noninteractive install -q -y --no-install-recommends maven",
+    ]
+
+
+def test_root_is_told_what_apt_says_when_it_cannot(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: ROOT)
+    script(machine / "apt-get", APT_GET.format(folder=machine))
+
+    with pytest.raises(StackError, match="could not install maven:\nE: Unable to locate"):
+        kafka_home()
+
+
+@pytest.mark.parametrize(("user", "debian"), [(SOMEBODY, True), (SOMEBODY, False), (ROOT, False)])
+def test_others_are_told_in_one_line_what_to_install(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, user: int, *, debian: bool
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    if debian:
+        script(machine / "apt-get", APT_GET.format(folder=machine))
+
+    with pytest.raises(StackError, match=r"^Maven \(mvn\) is missing: install it.*$") as told:
+        kafka_home()
+
+    assert "\n" not in str(told.value)
+    assert not (machine / "calls").exists()
 
 
 @pytest.mark.parametrize(
