@@ -2,9 +2,11 @@
 
 Fields are ids of events, topics, counts and classes; never a customer's id, address or
 name, never a request's query, never an exception's text (drivers quote values in theirs).
-An exception is logged as its class, SQLSTATE and our frames.
+An exception is logged as its class, SQLSTATE and our frames; a library's text only if it
+stands in the library's code as it is, so that nothing can have been filled into it.
 """
 
+import inspect
 import logging
 import sys
 import time
@@ -18,6 +20,7 @@ from shared.settings import Settings
 
 FRAMES_MAX = 12
 REPEAT_S = 10.0
+WITHHELD = "a text that may hold values"
 QUIET = ("aiokafka", "uvicorn.access", "httpx", "alembic", "asyncio", "sqlalchemy")
 
 
@@ -38,9 +41,7 @@ def start(settings: Settings, role: str) -> None:
     structlog.contextvars.bind_contextvars(
         service=settings.service, role=role, release=settings.release
     )
-    root = logging.getLogger()
-    root.handlers = [_Through()]
-    root.setLevel(logging.WARNING)
+    logging.basicConfig(handlers=[_Through()], level=logging.WARNING, force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
 
@@ -48,8 +49,7 @@ def start(settings: Settings, role: str) -> None:
 def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """Replace an exception by what it is, without what it says."""
     error = event.pop("exc_info", None)
-    if error is True:
-        error = sys.exc_info()[1]
+    error = sys.exc_info()[1] if error is True else error
     while isinstance(error, BaseExceptionGroup):  # a TaskGroup's: the first failure is the reason
         error = error.exceptions[0]
     if isinstance(error, BaseException):
@@ -73,11 +73,19 @@ class _Through(logging.Handler):
         self._said: dict[object, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        now = time.monotonic()
-        if now - self._said.get(record.msg, -REPEAT_S) < REPEAT_S:
-            return
-        self._said[record.msg] = now
         error = record.exc_info[1] if record.exc_info else None
-        structlog.get_logger().log(
-            record.levelno, "library", logger=record.name, phrase=str(record.msg), exc_info=error
-        )
+        fields = {"phrase": _phrase(record), "place": f"{record.filename}:{record.lineno}"}
+        now, said = time.monotonic(), (*fields.values(), type(error))
+        if now - self._said.get(said, -REPEAT_S) < REPEAT_S:
+            return
+        self._said[said] = now
+        log = structlog.get_logger().bind(logger=record.name, **fields)
+        log.log(record.levelno, "library", exc_info=error)
+
+
+def _phrase(record: logging.LogRecord) -> str:
+    """What was logged, if it is a constant of the function that logged it."""
+    frame = inspect.currentframe()
+    while frame and (frame.f_code.co_filename, frame.f_lineno) != (record.pathname, record.lineno):
+        frame = frame.f_back
+    return record.msg if frame and record.msg in frame.f_code.co_consts else WITHHELD
