@@ -24,7 +24,10 @@ from stack.infra import Infra
 
 LOTS_EACH = 4
 MIDNIGHT = datetime(2026, 6, 1, tzinfo=UTC)
-BEGAN = "SELECT started_at FROM job WHERE name = 'expire_points'"
+BEGAN = """
+    SELECT started_at FROM job
+    WHERE name = 'expire_points' AND EXISTS (SELECT FROM lot WHERE expired > 0)
+"""
 LEFT = "SELECT EXISTS (SELECT FROM lot WHERE remaining > 0 AND expires_at <= $1)"
 SINCE = "SELECT extract(epoch FROM clock_timestamp() - $1::timestamptz)::float8"
 HANDLED = "SELECT count(*) FROM order_state"

@@ -27,11 +27,12 @@ JOB_LOCK = 0x10B
 BEGIN = """
     INSERT INTO job (name, started_at) VALUES ($1, clock_timestamp())
     ON CONFLICT (name) DO UPDATE SET started_at = excluded.started_at
-    WHERE job.started_at < clock_timestamp() - $2 * interval '1 second'
+    WHERE job.started_at < clock_timestamp() - $2 * interval '1 second' OR job.outcome = 'behind'
     RETURNING name
 """
 PRUNE_ANSWERS = text("DELETE FROM stored_answer WHERE created_at < now() - interval '30 days'")
 BEHIND = "behind"
+BEHIND_S = 1.0  # it looks again
 EXPECT = """
     INSERT INTO job (name, started_at, outcome)
     SELECT name, '-infinity', 'behind' FROM unnest($1::text[]) AS wanted (name)
@@ -77,17 +78,18 @@ async def run(
     What is under way at a stop is finished, as long as the process waits for it.
     """
     await _expect([job.name for job in jobs if job.after_log], world)
+    outcomes = {}
     for job in jobs:
         if not stop.is_set():
-            await run_once(job, engine, world, watermark)
+            outcomes[job] = await run_once(job, engine, world, watermark)
 
-    async def again(job: Job) -> None:
-        while not await _stopped(stop, job.every_s):
-            await run_once(job, engine, world, watermark)
+    async def again(job: Job, outcome: str) -> None:
+        while not await _stopped(stop, BEHIND_S if outcome == BEHIND else job.every_s):
+            outcome = await run_once(job, engine, world, watermark)
 
     async with asyncio.TaskGroup() as running:
-        for job in jobs:
-            running.create_task(again(job))
+        for job, outcome in outcomes.items():
+            running.create_task(again(job, outcome))
 
 
 async def _stopped(stop: asyncio.Event, within_s: float) -> bool:
@@ -106,28 +108,28 @@ async def _expect(names: Sequence[str], world: World) -> None:
             conn.terminate()
 
 
-async def run_once(job: Job, engine: AsyncEngine, world: World, watermark: Watermark) -> bool:
-    """One run, unless another replica has it or had it in this interval; whether it ran."""
+async def run_once(job: Job, engine: AsyncEngine, world: World, watermark: Watermark) -> str:
+    """One run, unless another replica has it or had it in this interval; its outcome, or empty."""
     try:
         conn = await db.direct(world.settings)
     except (OSError, TimeoutError, asyncpg.PostgresError):
-        return False
+        return ""
     try:
         got = await conn.fetchval(
             "SELECT pg_try_advisory_lock($1, hashtext($2))", JOB_LOCK, job.name
         )
         if not got or await conn.fetchval(BEGIN, job.name, 0.9 * job.every_s) is None:
-            return False
+            return ""
         started = time.monotonic()
         outcome = await _outcome(job, engine, world, watermark)
         metrics.JOB_SECONDS.labels(job.name).observe(time.monotonic() - started)
         await conn.execute(END, job.name, outcome)
     except (OSError, TimeoutError, asyncpg.PostgresError, *db.LOST):
         log.warning("job lost its session", job=job.name)
-        return False
+        return ""
     finally:
         conn.terminate()
-    return True
+    return outcome
 
 
 async def _outcome(job: Job, engine: AsyncEngine, world: World, watermark: Watermark) -> str:
