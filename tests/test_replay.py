@@ -1,4 +1,5 @@
-"""A replay that is cut off by kill -9 and run again ends as one that was not, row for row."""
+"""A replay that is cut off by kill -9 and run again ends as one that was not, row for row; the real
+year, run twice, in the figures that are known of it."""
 
 import asyncio
 import contextlib
@@ -20,7 +21,7 @@ from aiokafka.errors import KafkaError
 
 from stack import fingerprint
 from stack.caught_up import watch
-from stack.door import read_env
+from stack.door import Door, read_env
 from stack.errors import StackError
 from stack.layout import State
 from stack.mapping import NAMES, Mapping
@@ -29,6 +30,7 @@ from stack.processes import Daemon
 from stack.replay import Plan, run
 from stack.settings import inherited_environment
 from stack.supervisor import Supervisor
+from stack.tests.test_real_data import FILE
 
 INVOICES = 220
 KILLED = ("loyalty-worker", "profile-worker", "notify-worker")
@@ -102,6 +104,24 @@ def test_cut_off_and_run_again_it_ends_in_the_same_state(shop: Path, home: Path)
     assert min(rows["timeline"], rows["posting"], rows["notice"], rows["purchase"]) > 0
     assert PUBLISHED <= published < 2 * PUBLISHED
     assert 0 < changes < rows["tier_history"] / 2, "it was really in the middle"
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not FILE.exists(), reason=f"no {FILE.name} in ../shared/data or REGULARS_DATA")
+def test_the_real_year_comes_to_its_known_figures_and_again_to_the_same_state(home: Path) -> None:
+    plan = Plan(FILE, Mapping(), keep=True)
+
+    assert run(plan, home), "all that the suite says is what the file says"
+    once = asyncio.run(state_of(home))
+    with Door(read_env(home)) as door:
+        people = door.get("profile", "/v1/reports/totals")["customers"]
+    assert run(plan, home)
+    again = asyncio.run(state_of(home))
+
+    assert (people["customers"], people["placed_orders"]) == (4_338, 18_532)
+    assert (people["placed_minor"], people["spend_minor"]) == (891_140_790, 844_716_813)
+    assert not differing(once, again)
+    assert fingerprint.in_one(once) == fingerprint.in_one(again)
 
 
 def differing(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
