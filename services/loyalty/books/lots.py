@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 Share = Literal["remaining", "reserved", "used", "expired", "taken_back"]
@@ -46,13 +46,18 @@ class Lot(NamedTuple):
 
     def move(self, source: Share, target: Share, points: int) -> "Lot":
         """Points of the lot from one share to another."""
-        left = getattr(self, source) - points
+        values: list[Any] = list(self)
+        values[PLACE[source]] -= points
         assert points >= 0, "a share gives what it has"
-        assert left >= 0, "a share gives what it has"
-        return self._replace(**{source: left, target: getattr(self, target) + points})
+        assert values[PLACE[source]] >= 0, "a share gives what it has"
+        values[PLACE[target]] += points
+        return Lot._make(values)
 
     def add(self, points: int) -> "Lot":
         return self._replace(points=self.points + points, remaining=self.remaining + points)
+
+
+PLACE = {share: Lot._fields.index(share) for share in SHARES}
 
 
 class Part(NamedTuple):

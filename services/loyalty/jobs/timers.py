@@ -7,7 +7,7 @@ due, and a derived id: an event that is handled first books the same (`orders.ma
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -35,7 +35,6 @@ LOTS_MAX = 5_000
 RESERVATIONS_MAX = 500
 WARNINGS_MAX = 2_000
 WARN_DAYS = (30, 7, 1)
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 Step = Callable[[AsyncConnection, World], Awaitable[bool]]
 """One transaction's work; whether there may be more."""
@@ -97,10 +96,12 @@ async def warn(conn: AsyncConnection, world: World) -> bool:
     more = False
     for days in WARN_DAYS:
         name, until = f"warn-{days}", world.clock.now() + timedelta(days)
-        after = await lot_store.get_sweep(conn, name) or (BEGINNING, lot_store.FIRST)
+        # Of what is over already `points.expired` tells: a night's million are not looked through.
+        over = (world.clock.now(), lot_store.LAST)
+        after = max(over, await lot_store.get_sweep(conn, name) or over)
         found = await lot_store.list_expiring(conn, after, until, WARNINGS_MAX)
         if found:
-            await outbox.enqueue(conn, _warnings(found, days, world.clock.now()))
+            await outbox.enqueue(conn, _warnings(found, days, over[0]))
             await lot_store.save_sweep(conn, name, found[-1].expires_at, found[-1].account_id)
         more = more or len(found) == WARNINGS_MAX
     return more
@@ -109,8 +110,6 @@ async def warn(conn: AsyncConnection, world: World) -> bool:
 def _warnings(found: Sequence[Expiring], days: int, now: datetime) -> list[Event]:
     events = []
     for each in found:
-        if each.expires_at <= now:
-            continue  # the job has slept over it: `points.expired` is told instead
         fact = PointsExpiring(
             customer_id=each.customer_id,
             points=each.points,

@@ -18,7 +18,8 @@ LOT = Lot._fields
 
 SPENDABLE_MAX = 1_000
 """Lots of one account at once: a thousand earnings, the next to expire first."""
-FIRST = UUID(int=0)
+LAST = UUID(int=(1 << 128) - 1)
+"""Above every account's id."""
 
 LOAD_OF_DOCUMENTS = text("""
     SELECT id, account_id, source, document, store, earned_at, expires_at, points, remaining,
