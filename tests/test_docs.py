@@ -65,6 +65,19 @@ def leads_somewhere(path: Path, link: str) -> bool:
     return not anchor or (file.suffix == ".md" and anchor in anchors(file))
 
 
+def test_every_call_with_a_body_says_that_it_is_json() -> None:
+    """`curl -d` alone sends a form, which no route reads."""
+    calls = [
+        (name_of(path), call)
+        for path in documents()
+        for call in re.findall(r"curl (?:[^\n]*\\\n)*[^\n]*", path.read_text())
+    ]
+    forms = [each for each in calls if re.search(r" (-d|--data) ", each[1])]
+
+    assert len(calls) > 20
+    assert [each for each in forms if "Content-Type" not in each[1]] == []
+
+
 def rows(heading: str) -> dict[str, list[str]]:
     """The runbook's tables under a heading: cells by what the first names."""
     section = RUNBOOK.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]

@@ -100,6 +100,8 @@ def _field(fault: dict[str, Any]) -> dict[str, str]:
     where = [str(part) for part in fault["loc"]]
     if fault["type"] == "json_invalid":
         return {"field": "body", "problem": f"is not JSON at character {where[-1]}"}
+    if where == ["body"] and fault["type"] == "model_attributes_type":
+        return {"field": "body", "problem": "is not read: send an object, as application/json"}
     if fault["type"] == "extra_forbidden":
         return {"field": ".".join(where), "problem": "is not a field of this request; remove it"}
     return {"field": ".".join(where), "problem": fault["msg"]}
