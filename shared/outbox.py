@@ -45,6 +45,22 @@ COLUMNS = (
     "traceparent",
 )
 
+# For a statement that saves a few rows of several tables at once; bound by `bound`.
+ENQUEUE_FEW = """
+    INSERT INTO outbox (shard, id, aggregatetype, aggregateid, type, payload, source, time,
+        backfill, traceparent)
+    SELECT * FROM unnest(
+        CAST(:told_shards AS smallint[]), CAST(:told_ids AS text[]), CAST(:told_topics AS text[]),
+        CAST(:told_keys AS text[]), CAST(:told_types AS text[]), CAST(:told_payloads AS bytea[]),
+        CAST(:told_sources AS text[]), CAST(:told_times AS text[]),
+        CAST(:told_backfills AS boolean[]), CAST(:told_traceparents AS text[])
+    )
+"""
+TOLD = (
+    *("told_shards", "told_ids", "told_topics", "told_keys", "told_types", "told_payloads"),
+    *("told_sources", "told_times", "told_backfills", "told_traceparents"),
+)
+
 
 def shard_of(key: str) -> int:
     return zlib.crc32(key.encode()) % SHARDS
@@ -53,8 +69,13 @@ def shard_of(key: str) -> int:
 async def enqueue(conn: AsyncConnection, events: Sequence[Event]) -> None:
     """Publish `events` when this transaction has committed. Lock the customers' rows first."""
     if events:
-        trace = tracing.current()
-        await db.copy_rows(conn, "outbox", COLUMNS, (_row(event, trace) for event in events))
+        await db.copy_rows(conn, "outbox", COLUMNS, rows_of(events))
+
+
+def rows_of(events: Sequence[Event]) -> list[tuple[object, ...]]:
+    """The events as rows of COLUMNS."""
+    trace = tracing.current()
+    return [_row(event, trace) for event in events]
 
 
 def _row(event: Event, trace: str) -> tuple[object, ...]:

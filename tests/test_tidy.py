@@ -26,7 +26,7 @@ FUNCTION_LINES_MAX = 40
 ARGUMENTS_MAX = 5  # by position; keyword-only ones are named at every call
 
 # docs/adr/0012-how-large-shared-may-be.md says why there are four budgets and not one.
-SHARED_CODE_LINES_MAX = {"backbone": 3_340, "http": 1_200, "events": 1_900, "testing": 300}
+SHARED_CODE_LINES_MAX = {"backbone": 3_360, "http": 1_200, "events": 1_900, "testing": 300}
 
 # Besides the services' stores and migrations: the modules that own a table.
 SQL_MODULES = {

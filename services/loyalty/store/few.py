@@ -1,4 +1,4 @@
-"""What a request moves, in one round trip: balances, lots that are there, and few journals.
+"""What a request moves, in one round trip: balances, lots that are there, few journals and facts.
 
 A batch's thousands of rows come cheaper by the statements of `members`, `lots` and
 `journals`; a checkout that moves one of each pays for the exchanges, while it holds the
@@ -16,12 +16,13 @@ from services.loyalty.books.accounting import Calendar
 from services.loyalty.books.ledger import Account, Journal
 from services.loyalty.books.lots import Lot
 from services.loyalty.store.journals import posting_rows, row_of
-from shared import db
+from shared import db, outbox
+from shared.events.envelope import Event
 
 FEW = 20
 """Rows of each kind; from there on COPY is cheaper."""
 
-SAVE_FEW = text("""
+_SAVE_FEW = """
     WITH balances AS (
         UPDATE balance
         SET pending = new.pending, active = new.active, reserved = new.reserved,
@@ -55,6 +56,9 @@ SAVE_FEW = text("""
         )
     ), waiting AS (
         INSERT INTO unsealed (journal_id) SELECT unnest(CAST(:ids AS uuid[]))
+    ), told AS (
+"""
+_POSTED = """
     )
     INSERT INTO posting (journal_id, account_id, points, position, debit, credit, line, lot_id)
     SELECT * FROM unnest(
@@ -62,7 +66,8 @@ SAVE_FEW = text("""
         CAST(:positions AS int[]), CAST(:debits AS smallint[]), CAST(:credits AS smallint[]),
         CAST(:lines AS text[]), CAST(:posted_lots AS uuid[])
     )
-""")
+"""
+SAVE_FEW = text(_SAVE_FEW + outbox.ENQUEUE_FEW + _POSTED)
 BALANCE = ("balance_ids", "pending", "active", "reserved", "owed", "versions")
 LOT = ("lot_ids", "lot_points", "remaining", "lot_reserved", "used", "expired", "taken_back")
 JOURNAL = (
@@ -85,9 +90,11 @@ async def save(
     accounts: Collection[Account],
     lots: Collection[Lot],
     journals: Collection[Journal],
+    facts: Sequence[Event],
+    *,
     calendar: Calendar,
 ) -> None:
-    """What the locked accounts now hold, and the journals that made it so.
+    """What the locked accounts now hold, the journals that made it so, and what is told of them.
 
     `calendar` is the one that `closings.hold` has given this transaction.
     """
@@ -102,7 +109,8 @@ async def save(
     posted = list(chain.from_iterable(map(posting_rows, journals)))
     bound = _columns(BALANCE, held) | _columns(LOT, lain)
     bound |= _columns(JOURNAL, [(*row_of(j), *calendar.account(j.cause.time)) for j in journals])
-    await db.run(conn, SAVE_FEW, **bound, **_columns(POSTING, posted))
+    bound |= _columns(POSTING, posted) | _columns(outbox.TOLD, outbox.rows_of(facts))
+    await db.run(conn, SAVE_FEW, **bound)
 
 
 def _columns(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> dict[str, list[Any]]:

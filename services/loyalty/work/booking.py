@@ -4,7 +4,7 @@ Between the edge, which opens the transaction, and the store: the batch, the job
 all move points through here, so all of them lock, check and announce alike.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,6 +24,7 @@ from services.loyalty.store import members as member_store
 from services.loyalty.store import membership as membership_store
 from services.loyalty.store import reservations as reservation_store
 from shared import aliases, outbox
+from shared.events.envelope import Event
 from shared.stores import Stores
 
 ALL = 10**9
@@ -102,20 +103,23 @@ async def save(conn: AsyncConnection, wallet: Wallet, stores: Stores) -> None:
     """
     moved = [wallet.accounts[account_id] for account_id in wallet.moved]
     changed = [wallet.lots[lot_id] for lot_id in wallet.changed]
-    if few.are_few(moved, changed, wallet.journals) and wallet.changed <= wallet.known:
-        if moved:
-            calendar = await closing_store.hold(conn, stores)
-            await few.save(conn, moved, changed, wallet.journals, calendar)
+    facts = [*_expired(wallet), *wallet.facts]
+    if not moved:
+        await outbox.enqueue(conn, facts)
+    elif few.are_few(moved, changed, wallet.journals, facts) and wallet.changed <= wallet.known:
+        calendar = await closing_store.hold(conn, stores)
+        await few.save(conn, moved, changed, wallet.journals, facts, calendar=calendar)
     else:
         await member_store.save(conn, moved)
         await lot_store.save(conn, changed, wallet.known)
         if wallet.journals:
             calendar = await closing_store.hold(conn, stores)
             await journal_store.append(conn, wallet.journals, calendar)
-    expired = [
-        announcements.expired(journal, account)
-        for journal in wallet.journals
-        if journal.kind == "expire" and (account := wallet.accounts[journal.account_id]).customer_id
-    ]
-    if facts := [*expired, *wallet.facts]:
         await outbox.enqueue(conn, facts)
+
+
+def _expired(wallet: Wallet) -> Iterator[Event]:
+    for journal in wallet.journals:
+        account = wallet.accounts[journal.account_id]
+        if journal.kind == "expire" and account.customer_id:
+            yield announcements.expired(journal, account)
