@@ -56,9 +56,7 @@ class Streak:
     days: int
 
     def and_then(self, day: date) -> "Streak":
-        """A day that comes late changes nothing; one that is left out begins anew."""
-        if day <= self.last_day:
-            return self
+        """A day that is left out begins anew."""
         days = self.days + 1 if day - self.last_day == timedelta(1) else 1
         return replace(self, last_day=day, days=days)
 
@@ -89,7 +87,8 @@ def day_of(done: Done, stores: Stores) -> date:
 def streaks(
     dones: Iterable[Done], before: Mapping[tuple[str, str], Streak], stores: Stores
 ) -> dict[Key, Streak]:
-    """The streak that each new check-in makes, by its key."""
+    """The streak that each new check-in makes, by its key. A day that comes late makes none, for
+    later ones have been judged without it; and changes none."""
     now = dict(before)
     found: dict[Key, Streak] = {}
     for done in sorted(dones, key=lambda done: done.at):
@@ -97,6 +96,8 @@ def streaks(
             place = (done.customer_id, activity_of(done))
             day = day_of(done, stores)
             known = now.get(place)
+            if known and day <= known.last_day:
+                continue
             now[place] = known.and_then(day) if known else Streak(*place, day, 1)
             found[done.key] = now[place]
     return found

@@ -145,6 +145,20 @@ async def test_a_week_of_check_ins_in_a_row_earns_its_bonus(door, ask, lay_down)
     assert streak == (1, days[8].date())
 
 
+async def test_a_day_that_comes_late_is_no_week_again(door, ask, lay_down):
+    await lay_down()
+    days = [NOON + timedelta(days=n) for n in range(7)]
+    await door.give(*[activity("check_in", "app", at) for at in days])
+    a_week = await active(ask)
+
+    for late in range(1, 4):
+        await door.give(activity("check_in", "app", NOON - timedelta(days=late)))
+
+    assert await active(ask) == a_week + 3, "a point for each day, and no bonus"
+    [streak] = await door.query("SELECT days, last_day FROM streak")
+    assert streak == (7, days[6].date())
+
+
 async def test_caps_and_budgets_hold_for_actions_too(door, ask, lay_down):
     await lay_down(review={"caps": {"per_day": 50}}, quiz={"caps": {"budget": 70}})
 
@@ -273,7 +287,7 @@ async def test_a_person_sees_what_all_his_ids_have_done_and_the_erased_leave_not
     await balanced(ask)
 
 
-@given(st.lists(st.integers(0, 20), min_size=1, max_size=20), st.data())
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=20, unique=True), st.data())
 def test_any_cutting_of_check_ins_makes_the_same_streak(days, data):
     dones = [
         Done(
