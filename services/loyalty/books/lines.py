@@ -56,7 +56,7 @@ def targets(
         line_id = line.line_id
         if line_id in bases:
             gross = awarded[line_id]
-            net = 0 if void else points.kept(gross, line)
+            net = 0 if void else points.kept(gross, line, order)
             known, due = before.get(line_id, NOTHING), 0
             if line_id in arrived:
                 due = known.due or due_now

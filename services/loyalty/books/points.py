@@ -124,13 +124,22 @@ def bases_of(order: OrderSnapshot, base_currency: str) -> dict[str, int]:
     }
 
 
-def kept(points: int, line: Line) -> int:
+def kept(points: int, line: Line, order: OrderSnapshot) -> int:
     """What remains of a line's points after cancellations, returns and refunds so far."""
     back = points * (line.cancelled + line.returned) // line.quantity
     if line.refunded_minor and line.total_minor > 0:
-        refunded_minor = min(line.refunded_minor, line.total_minor)
-        back = max(back, points * refunded_minor // line.total_minor)
+        whole, money_minor = paid_in_money(order)
+        # The line's own money is its share of all the money: total x money / whole.
+        refunded_minor = line.refunded_minor * whole // money_minor if money_minor else 0
+        back = max(back, points * min(refunded_minor, line.total_minor) // line.total_minor)
     return points - back
+
+
+def paid_in_money(order: OrderSnapshot) -> tuple[int, int]:
+    """What the lines come to, and how much of it was not paid in points: minor units."""
+    whole = sum(line.total_minor for line in order.lines if line.total_minor > 0)
+    spent = sum(tender.amount_minor for tender in order.tenders if tender.kind == "points")
+    return whole, max(0, whole - spent)
 
 
 def is_void(type_: str, lines: Iterable[Line]) -> bool:

@@ -121,7 +121,7 @@ def order_fact(event: Event, stores: Stores) -> OrderFact:
     if paid and not points.is_void(event.type, order.lines):
         bases = points.bases_of(order, stores.base_currency)
         lines = {line.line_id: line for line in order.lines}
-        net = {id_: points.kept(basis, lines[id_]) for id_, basis in bases.items()}
+        net = {id_: points.kept(basis, lines[id_], order) for id_, basis in bases.items()}
     waiting = {id_ for id_, minor in net.items() if minor > 0}
     return OrderFact(
         order.order_id,

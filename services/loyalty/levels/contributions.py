@@ -52,7 +52,7 @@ def bucket_of(event: Event, lines: Lines) -> Bucket:
     if points.is_void(event.type, order.lines):
         return Bucket()
     earning = [line for line in order.lines if line.line_id in lines]
-    spend_minor = sum(points.kept(lines[line.line_id].basis_minor, line) for line in earning)
+    spend_minor = sum(points.kept(lines[line.line_id].basis_minor, line, order) for line in earning)
     earned = sum(line.pending + line.active for line in lines.values())
     return Bucket(max(0, spend_minor), int(_keeps(earning)), earned)
 
@@ -95,7 +95,7 @@ def outlook(
         return "may_shrink"
     kept = {
         line.line_id: LineState(
-            bases[line.line_id], 0, points.kept(lines[line.line_id].awarded, line)
+            bases[line.line_id], 0, points.kept(lines[line.line_id].awarded, line, event.data)
         )
         for line in event.data.lines
         if line.line_id in bases

@@ -18,7 +18,7 @@ from services.loyalty.promotions.claims import Claim
 from services.loyalty.promotions.offers import Gift
 from services.loyalty.promotions.stacking import GiftGiven
 from services.loyalty.terms.cart import Item
-from shared.events.orders import Line
+from shared.events.orders import Line, OrderSnapshot
 
 Kind = Literal["offer", "coupon"]
 Off = Mapping[str, int]
@@ -51,11 +51,10 @@ class Spent(NamedTuple):
 
 
 class Bought(NamedTuple):
-    """An order: its lines with their counts, and the same in the base currency."""
+    """An order with its counts, the day it counts for, and its lines in the base currency."""
 
-    order_id: str
+    order: OrderSnapshot
     day: date
-    lines: Sequence[Line]
     items: Sequence[Item]
     """None, where nobody knows what they come to in the base currency."""
 
@@ -73,7 +72,7 @@ def _of_offers(bought: Bought, claim: Claim | None) -> Iterator[Cost]:
     if claim is None or claim.state != "counted":
         return
     for given in claim.given:
-        off_minor = _left(given.by_line, bought.lines)
+        off_minor = _left(given.by_line, bought.order)
         yield _cost(bought, "offer", given.offer_id, off_minor, given.gift)
 
 
@@ -82,7 +81,7 @@ def _of_coupons(bought: Bought, claim: Claim | None, spent: Iterable[Spent]) -> 
     offers = claim.by_line if claim and claim.state == "counted" else {}
     every = _taken([one.presented.reward for one in ordered], bought.items, offers)
     for one, off in zip(ordered, every, strict=True):
-        reward, off_minor = one.presented.reward, _left(off, bought.lines)
+        reward, off_minor = one.presented.reward, _left(off, bought.order)
         cost = _cost(bought, "coupon", one.presented.reward_id, off_minor, _gift(reward))
         yield cost._replace(points=one.points)
 
@@ -114,12 +113,12 @@ def _worth(reward: Reward, whole: int) -> int:
             return 0
 
 
-def _left(off: Off, lines: Iterable[Line]) -> int:
+def _left(off: Off, order: OrderSnapshot) -> int:
     """What remains of it; all, of an order that names its lines otherwise than its cart did."""
-    known = {line.line_id: line for line in lines if line.line_id in off}
+    known = {line.line_id: line for line in order.lines if line.line_id in off}
     if not known:
         return sum(off.values())
-    return sum(kept(off[id_], line) for id_, line in known.items() if line.quantity)
+    return sum(kept(off[id_], line, order) for id_, line in known.items() if line.quantity)
 
 
 def _gift(reward: Reward) -> GiftGiven | None:
@@ -142,9 +141,9 @@ def _gifts_left(gift: GiftGiven, lines: Iterable[Line]) -> int:
 
 
 def _cost(bought: Bought, kind: Kind, id_: str, off_minor: int, gift: GiftGiven | None) -> Cost:
-    times = _gifts_left(gift, bought.lines) if gift else 0
+    times = _gifts_left(gift, bought.order.lines) if gift else 0
     worth_minor = gift.worth_minor // gift.times * times if gift else 0
-    return Cost(bought.order_id, kind, id_, bought.day, 1, off_minor, times, worth_minor, 0)
+    return Cost(bought.order.order_id, kind, id_, bought.day, 1, off_minor, times, worth_minor, 0)
 
 
 def _add(one: Cost, other: Cost) -> Cost:

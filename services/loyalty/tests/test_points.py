@@ -79,6 +79,11 @@ def test_parts_sum_to_the_whole_and_none_is_below_zero(total, weights):
     assert all(part >= 0 for part in parts.values())
 
 
+def remains(earned, one):
+    """Of the points of an order of one line, paid in money."""
+    return points.kept(earned, one, Order(lines=(one,)).event("order.paid", 1).data)
+
+
 @given(
     earned=st.integers(0, 10**6),
     quantity=st.integers(1, 50),
@@ -91,13 +96,13 @@ def test_what_is_kept_only_falls_and_ends_at_nothing(earned, quantity, steps, pr
     for pieces in steps:
         returned = min(quantity, returned + pieces)
         refunded = price * returned // quantity
-        kept = points.kept(
+        kept = remains(
             earned, line("1", price, quantity, returned=returned, refunded_minor=refunded)
         )
         assert 0 <= kept <= last
         last = kept
-    assert points.kept(earned, line("1", price, quantity, returned=quantity)) == 0
-    assert points.kept(earned, line("1", price, quantity, refunded_minor=price)) == 0
+    assert remains(earned, line("1", price, quantity, returned=quantity)) == 0
+    assert remains(earned, line("1", price, quantity, refunded_minor=price)) == 0
 
 
 @pytest.mark.parametrize(
@@ -112,7 +117,7 @@ def test_what_is_kept_only_falls_and_ends_at_nothing(earned, quantity, steps, pr
     ],
 )
 def test_of_pieces_and_money_taken_back_the_larger_share_counts(counts, kept):
-    assert points.kept(100, line("1", 10_000, 2, **counts)) == kept
+    assert remains(100, line("1", 10_000, 2, **counts)) == kept
 
 
 @given(st.permutations([line("1", 1_050), line("2", 1_050), line("3", 1_099)]))

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -300,6 +300,10 @@ CLAIM = Claim(
 )
 
 
+def bought_of(lines, items):
+    return Bought(Order("o1", lines=tuple(lines)).event("order.paid", 1).data, NOON.date(), items)
+
+
 @st.composite
 def bought(draw, back=None):
     """An order, of each line of which some pieces are back."""
@@ -311,7 +315,7 @@ def bought(draw, back=None):
         more = {"discount_minor": off, "sku": "mug"}
         lines.append(line(str(number), total, pieces, kind, returned=returned, **more))
         items.append(Item(str(number), pieces, total, kind, off))
-    return Bought("o1", date(2026, 11, 1), lines, items)
+    return bought_of(lines, items)
 
 
 @given(bought(), st.lists(REWARDS, max_size=4), st.booleans())
@@ -342,9 +346,7 @@ def test_nothing_remains_of_lines_that_came_back_whole(order, rewards):
 
 def test_two_coupons_of_one_reward_are_one_row():
     five = Reward(kind="amount", value_minor=500)
-    order = Bought(
-        "o1", date(2026, 11, 1), [line("1", 1_000)], [Item("1", 1, 1_000, "product", 700)]
-    )
+    order = bought_of([line("1", 1_000)], [Item("1", 1, 1_000, "product", 700)])
     spent = [Spent(Presented(UUID(int=n), "five", five), points=10) for n in range(2)]
 
     [found] = costs.of_order(order, None, spent)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from services.loyalty.tests.shop import NOON, Order, erasure, histories, line, merged, unmerged
 from shared import dead_letters
 from shared.events import codec
+from shared.events.orders import Tender
 from shared.letters_cli import replay
 from shared.message import Message
 from shared.partition import partition_of
@@ -364,4 +365,20 @@ async def test_behind_poison_events_wait_until_it_is_dropped(door, ask):
 
     assert (failed, replayed) == ((0, 1), (4, 0))
     assert await purse(ask) == (0, 10)
+    await balanced(ask)
+
+
+@pytest.mark.parametrize(("refunded_minor", "left"), [(0, 60), (3_000, 30), (6_000, 0)])
+async def test_a_refund_of_all_the_money_takes_all_points_of_an_order_paid_partly_in_points(
+    door, ask, refunded_minor, left
+):
+    tenders = (
+        Tender(kind="points", amount_minor=4_000),
+        Tender(kind="money", amount_minor=6_000),
+    )
+    order = Order("o1", lines=(line("1", 10_000),), more={"tenders": tenders})
+    await door.give(*order.life())
+    await door.give(order.change("1", refunded_minor=refunded_minor).event("order.refunded", 5))
+
+    assert await purse(ask) == (0, left)
     await balanced(ask)

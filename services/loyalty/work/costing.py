@@ -59,8 +59,7 @@ def _bought(event: Event, day: date | None, stores: Stores) -> Bought:
     placed_at = order.placed_at or event.time
     known = order.currency == stores.base_currency or order.base_total_minor is not None
     return Bought(
-        order.order_id,
+        order,
         day or placed_at.astimezone(accounting.calendar(stores, None).zone).date(),
-        order.lines,
         carts.of_order(order, placed_at, stores, {}).items if known else (),
     )
