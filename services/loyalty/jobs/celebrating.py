@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Literal
+from uuid import NAMESPACE_OID, uuid5
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -114,7 +115,8 @@ async def _once(
 
 def _done(one: Celebrant, kind: Kind, day: Day, home: Store) -> Done:
     at = datetime.combine(day.date, time(0), home.tz)
-    cause = ledger.cause_of(ledger.SOURCE, f"{kind}/{day.date.year}/{one.account_id}", at)
+    id_ = uuid5(NAMESPACE_OID, f"{kind}/{day.date.year}/{one.account_id}")  # it is shown
+    cause = ledger.cause_of(ledger.SOURCE, f"{kind}/{id_}", at)
     years = day.date.year - int(one.since[:4]) if one.since[0] != "-" else None
     return Done(
         one.customer_id,

@@ -8,6 +8,7 @@ due, and a derived id: an event that is handled first books the same (`orders.ma
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from uuid import NAMESPACE_OID, uuid5
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -116,7 +117,8 @@ def _warnings(found: Sequence[Expiring], days: int, now: datetime) -> list[Event
             expires_at=each.expires_at,
             days=days,
         )
-        id_ = f"expiring/{each.account_id}/{int(each.expires_at.timestamp())}/{days}"
+        name = f"expiring/{each.account_id}/{int(each.expires_at.timestamp())}/{days}"
+        id_ = str(uuid5(NAMESPACE_OID, name))  # what is told names the person, and no account
         event = codec.make("points.expiring", fact, id=id_, source=ledger.SOURCE, time=now)
         events.append(event)
     return events

@@ -193,7 +193,10 @@ async def test_a_birthday_is_once_a_year_whatever_the_clock_does(door, ask, lay_
     for now in (-1, 0, 0, 3, -200, 0, 8, 366, 369):
         await congratulate(door, day + timedelta(days=now))
         seen.append(await active(ask) - before)
+    [[account_id]] = await door.query("SELECT account_id::text FROM member")
+    history = await ask("/v1/accounts/ada/history")
 
+    assert account_id not in str(history), "his name and the books have no third in common"
     assert seen == [0, 200, 200, 200, 200, 200, 200, 400, 400]
 
 
