@@ -34,6 +34,7 @@ NOTICES = """
     GROUP BY channel, state, coalesce(reason, '')
     ORDER BY count(*) DESC, channel, state
 """
+MEMBERS = "SELECT tier, count(*) FROM standing GROUP BY tier"
 NOTICES_DUE = """
     SELECT count(*) FROM notice
     WHERE state = 'handed_over' OR (state IN ('created', 'leased') AND due_at <= now())
@@ -119,6 +120,10 @@ class Watch:
     async def notices(self) -> list[Notices]:
         """What became of all notices, the most frequent first."""
         return [Notices(*row) for row in await self.databases["notify"].fetch(NOTICES)]
+
+    async def members(self) -> dict[str, int]:
+        """How many accounts are in each tier, as the service has it; empty: in none."""
+        return {row[0]: row[1] for row in await self.databases["loyalty"].fetch(MEMBERS)}
 
     async def notices_due(self) -> int:
         """Notices that a sender should be at, now."""

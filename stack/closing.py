@@ -1,7 +1,11 @@
-"""Closes months as finance does: one key prepares the statement, another approves it."""
+"""Closes months as finance does: one key prepares the statement, another approves it.
+
+What is closed stays closed, so a command that is run again goes on after the last closed month.
+"""
 
 import json
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,28 @@ def close(door: Door, home: Path, month: str) -> dict[str, Any]:
     return get_statement(door, month)
 
 
+def close_all(door: Door, home: Path, first: str) -> None:
+    """Close the months that are over: from `first` on, or from where it was left."""
+    newest = door.get("loyalty", "/v1/closings", limit=1)["items"]
+    month = month_after(newest[0]["month"]) if newest else first
+    approver = ""
+    while (draft := _prepare(door, month)) is not None:
+        approver = approver or second_key(home)
+        _approve(door, month, draft, approver)
+        month = month_after(month)
+
+
+def get_statements(door: Door) -> list[dict[str, Any]]:
+    """Of all closed months, the earliest first."""
+    months: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = door.get("loyalty", "/v1/closings", cursor=cursor)
+        months += [each["month"] for each in page["items"]]
+        cursor = page["next"]
+    return [get_statement(door, month) for month in reversed(months)]
+
+
 def get_statement(door: Door, month: str) -> dict[str, Any]:
     """Of a closed month."""
     found = door.get("loyalty", "/v1/closings/{}", month)
@@ -31,6 +57,12 @@ def get_statement(door: Door, month: str) -> dict[str, Any]:
         raise StackError(f"{month} is not closed")
     statement: dict[str, Any] = found["statement"]
     return statement
+
+
+def month_after(month: str) -> str:
+    """The one that follows, as 2026-10."""
+    first = date.fromisoformat(f"{month}-01")
+    return f"{first.year + first.month // 12}-{first.month % 12 + 1:02}"
 
 
 def second_key(home: Path) -> str:

@@ -4,7 +4,8 @@ It covers every row of the services' own tables, in no order: equal hashes are e
 row for row. Left out is what rightly differs from run to run: the backbone's bookkeeping,
 times at which something was recorded, places in the log, ids that are drawn at random
 (an account is named by its customer instead), models that a job builds when it can, and how
-far a job has come.
+far a job has come. Of a closed month it covers the statement, by its digest, and not who closed
+it, when, after how many drafts and at which block of the chain.
 """
 
 import json
@@ -21,12 +22,14 @@ BACKBONE = (
 MODELS = ("also_bought",)
 SWEPT = ("sweep",)  # how far a job has come
 CHAIN = ("seal", "unsealed")  # over what was recorded, when and in what order of commits
+DRAFTS = ("closing_draft",)  # a closing that was cut off leaves one; `closing` has the digest
 DIFFERING = (
     *("created_at", "recorded_at", "updated_at", "joined_at", "decided_at", "settled_at"),
     *("due_at", "built_at", "stale_since"),
     *("cause_partition", "cause_offset"),
     "account_id",
     "created_by",  # the folder's admin key
+    *("draft", "block", "head", "approved_at", "approved_by"),  # of a closing
     "seq",  # numbers go by the order of commits
     "changes",  # recommend's count of changed baskets: two changes in one batch are one
 )
@@ -51,7 +54,9 @@ DIGEST = """
 async def of_database(conn: asyncpg.Connection) -> dict[str, tuple[int, str]]:
     """Rows and hash of each business table."""
     found = {}
-    for name, has_account in await conn.fetch(TABLES, [*BACKBONE, *MODELS, *SWEPT, *CHAIN]):
+    for name, has_account in await conn.fetch(
+        TABLES, [*BACKBONE, *MODELS, *SWEPT, *CHAIN, *DRAFTS]
+    ):
         row, join = "to_jsonb(t)", ""
         if has_account:
             row = "(to_jsonb(t) || jsonb_build_object('account_of', m.customer_id))"

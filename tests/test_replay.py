@@ -85,12 +85,15 @@ async def state_of(home: Path) -> dict[str, dict[str, tuple[int, str]]]:
         return await fingerprint.of_databases(observer.databases)
 
 
-def test_cut_off_and_run_again_it_ends_in_the_same_state(shop: Path, home: Path) -> None:
+def test_cut_off_and_run_again_it_ends_in_the_same_state(
+    shop: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     published, changes = cut_off(shop, home)
     plan = Plan(shop, Mapping(), keep=True)
 
     assert run(plan, home)
     after_the_cut = asyncio.run(state_of(home))
+    check_points(capsys.readouterr().out, home)
     assert run(plan, home)
     after_one_more = asyncio.run(state_of(home))
     Supervisor(home).erase()
@@ -102,6 +105,7 @@ def test_cut_off_and_run_again_it_ends_in_the_same_state(shop: Path, home: Path)
     assert not differing(after_one_more, uninterrupted)
     rows = {name: rows for tables in uninterrupted.values() for name, (rows, _) in tables.items()}
     assert min(rows["timeline"], rows["posting"], rows["notice"], rows["purchase"]) > 0
+    assert rows["closing"] == 1, "the month that is over by the clock, closed once"
     assert PUBLISHED <= published < 2 * PUBLISHED
     assert 0 < changes < rows["tier_history"] / 2, "it was really in the middle"
 
@@ -122,6 +126,34 @@ def test_the_real_year_comes_to_its_known_figures_and_again_to_the_same_state(ho
     assert (people["placed_minor"], people["spend_minor"]) == (891_140_790, 844_716_813)
     assert not differing(once, again)
     assert fingerprint.in_one(once) == fingerprint.in_one(again)
+
+
+def check_points(told: str, home: Path) -> None:
+    """The report on points, against the books: the closed month, the open one, every member."""
+    with Door(read_env(home)) as door:
+        books = door.get("loyalty", "/v1/ledger/reconciliation")
+        closed = door.get("loyalty", "/v1/closings/2010-12")
+        people = door.get("profile", "/v1/reports/totals")["customers"]["customers"]
+    months = [numbers_in(told, name) for name in ("2010-12", "open")]
+    points = closed["statement"]["total"]["points"]
+    earned, reversed_ = (sum(month[column] for month in months) for column in (0, 4))
+
+    assert months[0][0] == points["earned"] > 0
+    assert months[0][-1] == points["closing"]
+    assert months[1][0] > 0, "and the open month has some of its own"
+    assert (earned, reversed_) == (-books["accounts"]["issued"], books["accounts"]["clawed_back"])
+    assert months[1][-1] == books["liability"] + books["accounts"]["owed"]
+    tiers = [numbers_in(told, tier) for tier in ("basic", "silver", "gold")]
+    assert sum(members for members, _ in tiers) == people
+    assert sum(points for _, points in tiers) == earned
+    assert "Breakage: no estimate. Nobody redeemed a point" in " ".join(told.split())
+    assert closed["approved_by"] != closed["prepared_by"]
+
+
+def numbers_in(told: str, name: str) -> list[int]:
+    """Of the table's row of this name."""
+    [row] = (line for line in told.splitlines() if line.startswith(f"│ {name} "))
+    return [int(cell.replace(",", "")) for cell in row.split("│")[2:-1]]
 
 
 def differing(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
