@@ -1,4 +1,7 @@
-"""Points given and taken by hand, with a second person above the policy's limits."""
+"""Points given and taken by hand, with a second person above the policy's limits.
+
+Auditors see each of them, but not for whom, nor what was written about it in free words.
+"""
 
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -9,6 +12,7 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel
 
 from services.loyalty.api import definitions as definition_routes
+from services.loyalty.api.reach import sees_people
 from services.loyalty.books.adjusting import Adjustment, AdjustmentPolicy, State, check_text
 from services.loyalty.earning.orders import Terms
 from services.loyalty.store import adjustments as store
@@ -25,6 +29,8 @@ from shared.http.once import Tx, once
 router = APIRouter(tags=["adjustments"])
 POLICIES = definition_routes.routes(AdjustmentPolicy, "adjustment-policies")
 
+READ = needs("audit:read", "loyalty:read")
+READ_ONE = needs("audit:read", "loyalty:read", subject=ROUTE_CHECKS)
 POSITION = paging.Cursor(tuple[datetime, UUID])
 LAST = (datetime.max.replace(tzinfo=UTC), UUID(int=(1 << 128) - 1))
 
@@ -50,7 +56,8 @@ class DecisionBody(Body):
 
 
 class AdjustmentView(BaseModel):
-    """One adjustment. `customer_id` is null when he was erased."""
+    """One adjustment. `customer_id` is null when he was erased. For a key without `loyalty:read` it
+    always is, and note and comment are empty: they might name him."""
 
     id: UUID
     customer_id: str | None
@@ -73,6 +80,9 @@ class AdjustmentView(BaseModel):
     @classmethod
     def of(cls, kept: Adjustment) -> "AdjustmentView":
         return cls.model_validate(kept, from_attributes=True)
+
+    def of_nobody(self) -> "AdjustmentView":
+        return self.model_copy(update={"customer_id": None, "note": "", "comment": ""})
 
 
 @router.post(
@@ -107,7 +117,7 @@ async def adjust(customer_id: CustomerId, body: AdjustmentBody, request: Request
         return _answer(tx, kept, 202 if kept.state == "waiting" else 201)
 
 
-@router.get("/v1/adjustments", openapi_extra=needs("loyalty:read"))
+@router.get("/v1/adjustments", openapi_extra=READ)
 async def list_adjustments(
     context: Ctx,
     request: Request,
@@ -119,22 +129,18 @@ async def list_adjustments(
     before = POSITION.decode(cursor) or LAST
     async with context.engine.connect() as conn:
         found = await store.list_newest(conn, before, limit + 1, waiting=state == "waiting")
-    audit.read(request.scope, None)
-    views = [AdjustmentView.of(each) for each in found]
+    views = _shown(request, None, [AdjustmentView.of(each) for each in found])
     return paging.page(views, limit, lambda view: POSITION.encode((view.requested_at, view.id)))
 
 
-@router.get(
-    "/v1/adjustments/{adjustment_id}",
-    openapi_extra=needs("loyalty:read", subject=ROUTE_CHECKS),
-)
+@router.get("/v1/adjustments/{adjustment_id}", openapi_extra=READ_ONE)
 async def get_adjustment(adjustment_id: UUID, context: Ctx, request: Request) -> AdjustmentView:
     async with context.engine.connect() as conn:
         found = await store.get(conn, adjustment_id)
     if found is None:
         raise NotFound("no adjustment of this id")
-    audit.read(request.scope, found.customer_id)
-    return AdjustmentView.of(found)
+    [view] = _shown(request, found.customer_id, [AdjustmentView.of(found)])
+    return view
 
 
 @router.post(
@@ -155,6 +161,16 @@ async def approve(adjustment_id: UUID, body: DecisionBody, request: Request) -> 
 async def decline(adjustment_id: UUID, body: DecisionBody, request: Request) -> Response:
     """Let one that waits have no effect. By another key than the one that asked for it."""
     return await _decide(adjustment_id, body, request, "declined")
+
+
+def _shown(
+    request: Request, subject: str | None, views: list[AdjustmentView]
+) -> list[AdjustmentView]:
+    """As the caller may see them; that he read of somebody is recorded where he did."""
+    if not sees_people(request):
+        return [view.of_nobody() for view in views]
+    audit.read(request.scope, subject)
+    return views
 
 
 async def _decide(id_: UUID, body: DecisionBody, request: Request, state: State) -> Response:

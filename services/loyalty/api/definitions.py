@@ -5,7 +5,8 @@
     PUT /v1/rules/{id}                  the next version; If-Match where there is one already
 
 A version counts from its `starts_at` on. A later version may not start in the past: what
-was decided stays decided, and what is heard of late is judged by what was in force.
+was decided stays decided, and what is heard of late is judged by what was in force. Auditors read
+them too: they say why points were given, and what they are worth. They name nobody.
 """
 
 from datetime import datetime
@@ -30,6 +31,7 @@ from shared.http.once import once
 
 D = TypeVar("D", bound=Definition)
 Name = Annotated[DefinitionId, Path()]
+READ = needs("audit:read", "loyalty:read")
 
 
 class DefinitionView(BaseModel, Generic[D]):
@@ -52,13 +54,13 @@ def routes(kind: type[D], plural: str) -> APIRouter:
     router = APIRouter(prefix=f"/v1/{plural}", tags=["definitions"])
     view, views = DefinitionView[kind], Definitions[kind]  # type: ignore[valid-type]
 
-    @router.get("", openapi_extra=needs("loyalty:read"), response_model=views)
+    @router.get("", openapi_extra=READ, response_model=views)
     async def list_all(context: Ctx) -> Definitions[D]:
         async with context.engine.connect() as conn:
             book = await store.book(conn)
         return views(items=[_view(each) for each in book.newest(kind)])
 
-    @router.get("/{definition_id}", openapi_extra=needs("loyalty:read"), response_model=view)
+    @router.get("/{definition_id}", openapi_extra=READ, response_model=view)
     async def get_one(definition_id: Name, context: Ctx, version: int | None = None) -> Response:
         async with context.engine.connect() as conn:
             versions = (await store.book(conn)).versions(kind, definition_id)

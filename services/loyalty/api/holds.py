@@ -1,4 +1,7 @@
-"""Earning that waits for somebody to look: the list, and the decision."""
+"""Earning that waits for somebody to look: the list, and the decision.
+
+Auditors see what waits, but not whose it is, nor what was written about it in free words.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +12,7 @@ from pydantic import BaseModel
 
 from services.loyalty.api import definitions as definition_routes
 from services.loyalty.api.adjustments import DecisionBody
+from services.loyalty.api.reach import sees_people
 from services.loyalty.books.adjusting import check_text
 from services.loyalty.earning.limits import EarningLimits, Hold, HoldState
 from services.loyalty.earning.orders import Terms
@@ -36,7 +40,9 @@ class ExcessView(BaseModel):
 
 
 class HoldView(BaseModel):
-    """An order whose points are pending until somebody decides, and what was decided."""
+    """An order whose points are pending until somebody decides, and what was decided.
+
+    `customer_id` is null when he was erased, and for a key without `loyalty:read`."""
 
     order_id: str
     customer_id: str | None
@@ -54,7 +60,7 @@ class HoldView(BaseModel):
         return cls.model_validate(hold, from_attributes=True)
 
 
-@router.get("", openapi_extra=needs("loyalty:read"))
+@router.get("", openapi_extra=needs("audit:read", "loyalty:read"))
 async def list_held(
     context: Ctx, request: Request, cursor: str = "", limit: paging.Limit = 50
 ) -> paging.Page[HoldView]:
@@ -62,8 +68,11 @@ async def list_held(
     after = POSITION.decode(cursor) or FIRST
     async with context.engine.connect() as conn:
         found = await store.list_held(conn, after, limit + 1)
-    audit.read(request.scope, None)
     views = [HoldView.of(each) for each in found]
+    if sees_people(request):
+        audit.read(request.scope, None)
+    else:
+        views = [view.model_copy(update={"customer_id": None, "comment": ""}) for view in views]
     return paging.page(views, limit, lambda view: POSITION.encode((view.held_at, view.order_id)))
 
 

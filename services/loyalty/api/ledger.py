@@ -6,11 +6,12 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
+from services.loyalty.api.reach import sees_people
 from services.loyalty.books import reconciliation
 from services.loyalty.store import books, seals
 from shared.errors import Conflict
 from shared.http import paging
-from shared.http.auth import caller_of, needs
+from shared.http.auth import needs
 from shared.http.context import Ctx
 
 router = APIRouter(prefix="/v1/ledger", tags=["ledger"])
@@ -109,7 +110,6 @@ async def reconcile(context: Ctx, request: Request) -> Reconciliation:
         raise ReconciliationRunning(headers={"Retry-After": "5"})
     held = reconciliation.sums((flow.debit, flow.credit, flow.points) for flow in found.flows)
     kept, owed, total = found.kept, reconciliation.liability(held), sum(held.values())
-    sees_accounts = "loyalty:read" in caller_of(request).scopes
     return Reconciliation(
         at=kept.at,
         balanced=not (total or found.accounts.count or found.lots.count)
@@ -120,7 +120,7 @@ async def reconcile(context: Ctx, request: Request) -> Reconciliation:
         kept=BalanceSums.model_validate(kept, from_attributes=True),
         lots=LotSums.model_validate(found.in_lots, from_attributes=True),
         accounts_differing=found.accounts.count,
-        accounts_differing_sample=list(found.accounts.sample) if sees_accounts else [],
+        accounts_differing_sample=list(found.accounts.sample) if sees_people(request) else [],
         lots_differing=found.lots.count,
         lots_differing_sample=list(found.lots.sample),
         journals=kept.journals,

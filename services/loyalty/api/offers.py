@@ -240,7 +240,7 @@ async def release(order_id: Id, request: Request) -> Response:
         return tx.answer(ClaimView.of(found))
 
 
-@router.get("/{definition_id}/budget", openapi_extra=needs("loyalty:read"))
+@router.get("/{definition_id}/budget", openapi_extra=needs("audit:read", "loyalty:read"))
 async def get_budget(definition_id: Name, context: Ctx) -> BudgetView:
     """What has come of an offer: claims that are open, and orders that were paid."""
     async with context.engine.connect() as conn:

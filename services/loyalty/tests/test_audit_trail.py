@@ -7,7 +7,18 @@ from services.loyalty.store import trail
 from services.loyalty.tests.closer import TODAY, close, lay_down, look, on, send
 from services.loyalty.tests.shop import Order, line, merged
 
+MEMBERSHIP = {"period": "yearly", "price_minor": 100, "currency": "EUR", "tier": "basic"}
 PERIOD = {"from": "2026-10-01", "until": "2026-11-01"}
+KINDS = (
+    "programmes",
+    "finance-policies",
+    "tier-plans",
+    "membership-terms",
+    "membership-plans",
+    "referral-programmes",
+    "adjustment-policies",
+    "earning-limits",
+)
 ROUTES = (
     "/v1/ledger/journals?from=2026-10-01&until=2026-12-01",
     "/v1/ledger/liability",
@@ -19,6 +30,17 @@ ROUTES = (
     "/v1/closings",
     "/v1/closings/2026-10",
     "/v1/closings/2026-10/vouchers.csv",
+    "/v1/imports",
+    "/v1/adjustments?state=all",
+    "/v1/held",
+    "/v1/rules",
+    "/v1/rules/audited",
+    "/v1/offers",
+    "/v1/offers/audited",
+    "/v1/offers/audited/budget",
+    "/v1/rewards",
+    "/v1/rewards/audited",
+    *(f"/v1/{kind}{one}" for kind in KINDS for one in ("", "/default")),
 )
 
 
@@ -82,27 +104,88 @@ async def test_every_kind_of_account_can_be_asked_for(door):
             await look(door, path, status=422, **{"from": since, "until": until})
 
 
+async def lay_down_all(http):
+    """One of each kind that has to do with points; earning above 20 points is held."""
+    bodies = {
+        "rules/audited": {"points": 1},
+        "offers/audited": {
+            "gives": {"kind": "steps", "steps": [{"spend_minor": 10_000, "save_minor": 1}]}
+        },
+        "rewards/audited": {"kind": "amount", "value_minor": 500, "points": 400},
+        "tier-plans/default": {"tiers": [{"code": "basic", "threshold": 0}]},
+        "membership-plans/default": MEMBERSHIP,
+        "referral-programmes/default": {"referrer_points": 5},
+        "adjustment-policies/default": {"alone_points_max": 10},
+        "earning-limits/default": {"order_points_max": 20},
+    }
+    for path, more in ({f"{kind}/default": {} for kind in KINDS} | bodies).items():
+        body = {"starts_at": "2000-01-01T00:00:00Z", **more}
+        done = await http.put(f"/v1/{path}", json=body, headers={"Idempotency-Key": path})
+        assert done.status_code == 200, (path, done.text)
+
+
+async def adjust(door, customer, points):
+    """What support asks for, with a note that says too much."""
+    async with door.client("loyalty:admin", clock=TODAY) as http:
+        body = {"points": points, "reason": "complaint", "note": f"{customer} called"}
+        made = await send(http, f"/v1/accounts/{customer}/adjustments", body)
+        assert made.status_code in {201, 202}, made.text
+    return f"/v1/adjustments/{made.json()['id']}"
+
+
+async def decline(door, path, comment):
+    async with door.client("loyalty:admin", clock=TODAY) as http:
+        done = await send(http, f"{path}/decline", {"comment": comment})
+        assert done.status_code == 200, done.text
+
+
 async def test_an_auditor_sees_all_changes_nothing_and_learns_of_nobody(door):
     people = ("customer-ada", "customer-bob")
+    async with door.client("loyalty:admin") as http:
+        await lay_down_all(http)
     for name in people:
         await door.give(*on("2026-10-05", *Order(f"o-{name[-3:]}", name).life()))
     await door.give(*[merged(one, people[0], people) for one in people])
     await spend(door, 5, people[0])
     await close(door, "2026-10")
+    dear = Order("o-dear", people[1], (line("1", 5_000),))
+    await door.give(*on("2026-11-05", *dear.life()))
+    adjusted = [await adjust(door, people[0], points) for points in (5, 50)]
+    await decline(door, adjusted[1], f"not for {people[0]}")
     accounts = await door.query("SELECT account_id::text FROM member")
     hidden = [*people, *(row[0] for row in accounts)]
 
     async with door.client("audit:read") as http:
-        for path in ROUTES:
+        for path in (*ROUTES, *adjusted):
             answer = await http.get(path)
             assert answer.status_code == 200, (path, answer.text)
             assert not [name for name in hidden if name in answer.text], path
+        assert [held["points"] for held in (await http.get("/v1/held")).json()["items"]] == [50]
+        listed = (await http.get("/v1/adjustments?state=all")).json()["items"]
+        assert {(one["points"], one["state"], one["reason"]) for one in listed} == {
+            (50, "declined", "complaint"),
+            (5, "booked", "complaint"),
+        }
         for path in ("/v1/accounts/customer-ada", "/v1/orders/o-ada"):
             assert (await http.get(path)).status_code == 403
         for path in ("/v1/closings", "/v1/closings/2026-10/approval"):
             assert (await send(http, path, {})).status_code == 403
-        put = await http.put("/v1/finance-policies/default", json={})
-        assert put.status_code == 403
+        for path in ("/v1/held/o-dear/release", f"{adjusted[0]}/approve"):
+            assert (await send(http, path, {})).status_code == 403
+        for path in ("finance-policies/default", "rules/audited"):
+            assert (await http.put(f"/v1/{path}", json={})).status_code == 403
+
+
+async def test_who_may_read_of_members_is_told_whom_a_thing_is_about_and_it_is_recorded(door):
+    await door.give(*on("2026-11-05", *Order("o1", "customer-ada").life()))
+    await adjust(door, "customer-ada", 50)
+    async with door.client("loyalty:read") as http:
+        [one] = (await http.get("/v1/adjustments?state=all")).json()["items"]
+        await http.get(f"/v1/adjustments/{one['id']}")
+
+    assert (one["customer_id"], one["note"]) == ("customer-ada", "customer-ada called")
+    read = "SELECT subject FROM audit WHERE action LIKE 'GET%' ORDER BY subject NULLS LAST"
+    assert [row[0] for row in await door.query(read)] == ["customer-ada", None]
 
 
 @pytest.mark.parametrize("path", ROUTES)
