@@ -65,6 +65,27 @@ async def test_points_are_given_and_taken_at_once_below_the_limits(people, ask, 
     assert told == [("points.earned", 50, "goodwill"), ("points.reversed", 20, "correction")]
 
 
+async def test_points_are_taken_from_however_many_lots(people, door, ask):
+    ann, ben = people["ann"], people["ben"]
+    await door.give(*[event for n in range(40) for event in Order(f"small-{n}").life()])
+
+    waiting = await adjust(ann, -210, status=202)
+    await ben.post(f"/v1/adjustments/{waiting['id']}/approve")
+
+    assert await held(ann) == (200, 0)
+    await balanced(ask)
+
+
+async def test_points_of_a_checkout_that_never_came_back_may_be_taken(people, door, ask):
+    async with callers(door, Clock(frozen_at=LATER), shop=("loyalty:write",)) as now:
+        await now["shop"].post("/v1/accounts/ada/reservations", {"points": 8}, status=201)
+    async with callers(door, Clock(frozen_at=LATER + timedelta(hours=1)), ann=ADMINS) as later:
+        await adjust(later["ann"], -10)
+
+    assert await held(people["ann"]) == (0, 0)
+    await balanced(ask)
+
+
 async def test_an_adjustment_has_one_effect_for_one_key(people):
     first = await adjust(people["ann"], 50, key="same")
     again = await adjust(people["ann"], 50, key="same")

@@ -41,12 +41,11 @@ class Decided:
 
 async def ask(conn: AsyncConnection, asked: Adjustment, terms: Terms) -> Adjustment:
     """Book it, or let it wait for a second person; either way it is kept."""
-    assert asked.customer_id, "it is asked for somebody"
     at = asked.requested_at
     policy, version = adjusting.policy_at(terms.book, at)
     adjusting.check(policy, asked.points, asked.reason, asked.note)
     _check_expiry(asked, at)
-    wallet = await booking.open_person(conn, asked.customer_id, at)
+    wallet = await _open(conn, asked, at)
     if not wallet.accounts:
         raise NotFound(NO_ACCOUNT)
     await store.lock_caller(conn, asked.requested_by)
@@ -66,8 +65,7 @@ async def decide(
 ) -> Adjustment:
     """Approve or decline one that waits; AlreadyDecided or OwnApproval if not."""
     adjusting.second(seen, decided.by)
-    assert seen.customer_id, "of somebody erased none waits"
-    wallet = await booking.open_person(conn, seen.customer_id, decided.at)
+    wallet = await _open(conn, seen, decided.at)
     found = await store.lock(conn, seen.id)
     assert found, "adjustments are never deleted"
     adjusting.second(found, decided.by)
@@ -84,6 +82,14 @@ async def decide(
         after = await _book(conn, after, wallet, policy, terms)
     await store.save_decision(conn, after)
     return after
+
+
+async def _open(conn: AsyncConnection, adjustment: Adjustment, now: datetime) -> Wallet:
+    """With all the points that are to be taken, if there are so many: in whatever number of lots,
+    and in checkouts that never came back."""
+    assert adjustment.customer_id, "none is asked for somebody erased, and of him none waits"
+    wanted = max(1, -adjustment.points)
+    return await booking.open_person(conn, adjustment.customer_id, now, wanted=wanted)
 
 
 async def _book(
