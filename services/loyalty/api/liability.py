@@ -3,9 +3,8 @@
 Breakage is counted on by the redemption curve of the last closed month; without one, on none.
 """
 
-from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
@@ -18,6 +17,7 @@ from services.loyalty.reporting.finance import Curve
 from services.loyalty.reporting.statement import Group, Key
 from services.loyalty.reporting.valuation import PointValue, policy_at, round_half_up
 from services.loyalty.store import closings, definitions, statements
+from services.loyalty.store.statements import Given
 from shared.errors import Unprocessable
 from shared.http.auth import needs
 from shared.http.context import Context, Ctx
@@ -25,6 +25,7 @@ from shared.http.context import Context, Ctx
 router = APIRouter(prefix="/v1/ledger", tags=["ledger"])
 
 SUMS = needs("audit:read", "loyalty:read", seconds_max=60)
+NOTHING_GIVEN = Given(0, 0)
 
 
 class Basis(BaseModel):
@@ -79,21 +80,48 @@ class Expiry(BaseModel):
 
 
 class Cost(BaseModel):
-    """Points that were given out, before returns, and what they are expected to cost."""
+    """Points that were given out on some days, and what they are expected to cost."""
 
     name: str
     points: int
+    """Gross: what was earned."""
+    reversed: int
+    """Taken back from members on these days, whenever it was given."""
     minor_expected: int
+    """Of the gross points."""
+
+
+class RuleCost(Cost):
+    """Of a rule of orders or of actions, or of a side of referrals: `referrer`, `friend`.
+
+    `import/...`: what the orders of such a batch had earned in another system.
+    """
+
+    source: Literal["order", "action", "referral"]
+
+
+class Withheld(BaseModel):
+    """Of orders that wait for review, or were declined: in the books, and not given to anybody."""
+
+    points: int
+    reversed: int
 
 
 class Costs(BaseModel):
-    """Of some days, the last one left out."""
+    """Of some days by accounting date, the last one left out.
+
+    The rules sum to what the tiers sum to; with `withheld` that is `earned` and `reversed`, which
+    are those of the closing statement.
+    """
 
     basis: Basis
-    rules: list[Cost]
-    """By rule or campaign: what was decided on these days, and still is in force."""
+    earned: int
+    reversed: int
+    withheld: Withheld
+    rules: list[RuleCost]
+    """By what gave the points."""
     tiers: list[Cost]
-    """By the tier of the member at the time of the order: what was earned, by accounting date."""
+    """By the member's tier when the order was decided; "": none, or not by an order."""
 
 
 @router.get("/liability", openapi_extra=SUMS)
@@ -144,10 +172,23 @@ async def get_costs(context: Ctx, since: Annotated[Day, Query(alias="from")], un
     if until <= since:
         raise Unprocessable("until: give a day after `from`; it is the first that is left out")
     basis, known = await _basis(context)
-    zone = accounting.calendar(context.stores, None).zone
-    found = await statements.sum_awards(context.hot, since, until, zone)
-    rules, tiers = (_costs(points, known, basis) for points in (found.by_rule, found.by_tier))
-    return Costs(basis=basis, rules=rules, tiers=tiers)
+    found = await statements.sum_awards(context.hot, since, until)
+    withheld = found.by_tier.get(None, NOTHING_GIVEN)
+    return Costs(
+        basis=basis,
+        earned=sum(given.points for given in found.by_tier.values()),
+        reversed=sum(given.reversed for given in found.by_tier.values()),
+        withheld=Withheld(**withheld._asdict()),
+        rules=[
+            RuleCost(source=source, **_cost(name, given, known, basis))
+            for (source, name), given in found.by_rule.items()
+        ],
+        tiers=[
+            Cost(**_cost(tier, given, known, basis))
+            for tier, given in found.by_tier.items()
+            if tier is not None
+        ],
+    )
 
 
 async def _basis(context: Context) -> tuple[Basis, Curve | None]:
@@ -172,9 +213,9 @@ async def _experience(conn: AsyncConnection) -> tuple[str | None, Curve | None]:
     return draft.statement.month, draft.statement.curve.curve()
 
 
-def _costs(points: Mapping[str, int], known: Curve | None, basis: Basis) -> list[Cost]:
-    minor = finance.costs(points, known, basis.value.of_one)
-    return [Cost(name=name, points=points[name], minor_expected=minor[name]) for name in minor]
+def _cost(name: str, given: Given, known: Curve | None, basis: Basis) -> dict[str, Any]:
+    minor = finance.cost(given.points, known, basis.value.of_one)
+    return {"name": name, **given._asdict(), "minor_expected": minor}
 
 
 def _owed(key: Key, points: int, month: date, known: Curve | None, basis: Basis) -> Owed:

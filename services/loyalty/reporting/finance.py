@@ -24,7 +24,7 @@ All shares are fractions; nothing is rounded before the last step.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
@@ -157,11 +157,6 @@ def cost(points: int, known: Curve | None, of_one: Fraction) -> int:
     Of points just awarded; without a curve all of them are expected to be redeemed.
     """
     return round_half_up(points * of_one * (known.ultimate if known else ALL))
-
-
-def costs(points: Mapping[str, int], known: Curve | None, of_one: Fraction) -> dict[str, int]:
-    """The expected cost of each rule, campaign or tier, by its name."""
-    return {name: cost(each, known, of_one) for name, each in sorted(points.items())}
 
 
 def forecast(expiring: Iterable[Expiring], today: date, known: Curve | None) -> list[Forecast]:

@@ -7,7 +7,7 @@ finance, not for pages.
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, time, tzinfo
+from datetime import date, datetime
 from typing import NamedTuple
 
 import asyncpg
@@ -56,25 +56,87 @@ SUM_EXPIRING = """
     GROUP BY 1, 2
     ORDER BY 1, 2
 """
-# The decision in force on an order is the latest.
-SUM_AWARDS = """
-    SELECT rule_id, sum(points)::bigint
+# What was given, and what of it was taken from members again; not of orders that wait for review
+# or were declined: they have no rule and no tier, and are told apart.
+#
+# A line's points are shared out over the rules that gave them. Where the journal's own revision
+# was decided anew, by how much each rule gives more (or less) than before; else by what each
+# gives. In whole points: the differences of a running sum, rounded down. An action's lines are
+# its rules.
+SUM_RULES = """
+    WITH moved AS (
+        SELECT source, document, journal.revision, posting.line, debit = 11 AS given,
+            sum(posting.points) AS points
+        FROM journal
+        JOIN posting ON posting.journal_id = journal.id
+        LEFT JOIN order_state ON source IN ('order', 'hold') AND order_id = document
+        WHERE accounting_date >= $1 AND accounting_date < $2
+            AND (debit = 11 OR (credit = 14 AND debit < 10))
+            AND coalesce(hold NOT IN ('held', 'declined'), true)
+        GROUP BY 1, 2, 3, 4, 5
+    ),
+    shared AS (
+        SELECT moved.*, rule_id, weight,
+            sum(weight) OVER (PARTITION BY source, document, revision, line, given) AS whole,
+            sum(weight) OVER (
+                PARTITION BY source, document, revision, line, given ORDER BY rule_id
+            ) AS upto
+        FROM moved
+        LEFT JOIN LATERAL (
+            SELECT rule_id, CASE WHEN max(more) OVER () > 0 THEN more ELSE gives END AS weight
+            FROM (
+                SELECT rule_id,
+                    sum(award.points) FILTER (WHERE revision = own) AS gives,
+                    sum(CASE revision WHEN own THEN award.points ELSE -award.points END)
+                        FILTER (WHERE own IS DISTINCT FROM other) AS more
+                FROM (
+                    SELECT CASE WHEN given THEN now ELSE before END AS own,
+                        CASE WHEN given THEN before ELSE now END AS other
+                    FROM (
+                        SELECT (
+                            SELECT max(revision) FROM award_snapshot
+                            WHERE order_id = document AND revision <= moved.revision
+                        ) AS now, (
+                            SELECT max(revision) FROM award_snapshot
+                            WHERE order_id = document AND revision < moved.revision
+                        ) AS before
+                    ) AS decided
+                ) AS decision
+                JOIN award_snapshot AS award
+                    ON order_id = document AND line_id = line AND revision IN (own, other)
+                GROUP BY rule_id
+            ) AS rule
+        ) AS award ON source = 'order' AND weight > 0
+    )
+    SELECT source,
+        CASE source WHEN 'order' THEN coalesce(rule_id, '') WHEN 'action' THEN line
+            ELSE split_part(document, '/', 2) END AS name,
+        coalesce(sum(part) FILTER (WHERE given), 0)::bigint,
+        coalesce(sum(part) FILTER (WHERE NOT given), 0)::bigint
     FROM (
-        SELECT rule_id, points, decided_at,
-            rank() OVER (PARTITION BY order_id ORDER BY revision DESC) AS newest
-        FROM award_snapshot
-    ) AS decision
-    WHERE newest = 1 AND decided_at >= $1 AND decided_at < $2
-    GROUP BY rule_id
+        SELECT source, document, line, rule_id, given, coalesce(
+            div(points * upto, whole) - div(points * (upto - weight), whole), points
+        ) AS part
+        FROM shared
+    ) AS parted
+    GROUP BY 1, 2
+    ORDER BY 1, 2
 """
-# Points given out, by the tier in which the order was decided.
+# By the tier in which the order was decided; without one: under no tier, or no order. Null: what
+# waits for review or was declined.
 SUM_TIERS = """
-    SELECT coalesce(shopper ->> 'tier', ''), sum(points)::bigint
+    SELECT CASE WHEN hold IN ('held', 'declined') THEN NULL
+            ELSE coalesce(shopper ->> 'tier', '') END AS tier,
+        coalesce(sum(points) FILTER (WHERE debit = 11), 0)::bigint,
+        coalesce(sum(points) FILTER (WHERE debit <> 11), 0)::bigint
     FROM journal
     JOIN posting ON posting.journal_id = journal.id
-    LEFT JOIN order_decision ON source = 'order' AND order_id = document
-    WHERE accounting_date >= $1 AND accounting_date < $2 AND debit = 11
+    LEFT JOIN order_decision AS decision ON source = 'order' AND decision.order_id = document
+    LEFT JOIN order_state AS state ON source IN ('order', 'hold') AND state.order_id = document
+    WHERE accounting_date >= $1 AND accounting_date < $2
+        AND (debit = 11 OR (credit = 14 AND debit < 10))
     GROUP BY 1
+    ORDER BY 1
 """
 # By month, and in pages: those after a place in that order.
 SUM_PROMOTIONS = """
@@ -114,12 +176,20 @@ class Outstanding:
     owed: int
 
 
+class Given(NamedTuple):
+    """Points that were given, and those that were taken back meanwhile, whenever given."""
+
+    points: int
+    reversed: int
+
+
 @dataclass(frozen=True, slots=True)
 class Awards:
-    """Points by what gave them, and by the tier of who got them."""
+    """What was given by what: the journals' source, and a rule or a side of a referral. And to
+    whom: by tier, "" without one, None of what waits for review or was declined."""
 
-    by_rule: dict[str, int]
-    by_tier: dict[str, int]
+    by_rule: dict[tuple[str, str], Given]
+    by_tier: dict[str | None, Given]
 
 
 class Place(NamedTuple):
@@ -171,13 +241,15 @@ async def sum_expiring(pool: asyncpg.Pool, zone: str) -> list[Expiring]:
     return [Expiring(*row) for row in rows]
 
 
-async def sum_awards(pool: asyncpg.Pool, since: date, until: date, zone: tzinfo) -> Awards:
-    """The points given out from the day `since` until before `until`."""
-    first, end = (datetime.combine(day, time(0), zone) for day in (since, until))
+async def sum_awards(pool: asyncpg.Pool, since: date, until: date) -> Awards:
+    """The points given out from the accounting date `since` until before `until`."""
     async with _snapshot(pool) as conn:
-        rules = await conn.fetch(SUM_AWARDS, first, end, timeout=TIMEOUT_S)
+        rules = await conn.fetch(SUM_RULES, since, until, timeout=TIMEOUT_S)
         tiers = await conn.fetch(SUM_TIERS, since, until, timeout=TIMEOUT_S)
-    return Awards(dict(rules), dict(tiers))
+    return Awards(
+        {(source, name): Given(*sums) for source, name, *sums in rules},
+        {tier: Given(*sums) for tier, *sums in tiers},
+    )
 
 
 async def sum_promotions(

@@ -3,7 +3,7 @@
 import itertools
 from collections import defaultdict
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from services.loyalty.books.accounting import next_month, parse_month
 from services.loyalty.jobs import sealing
@@ -27,6 +27,13 @@ HELD = """
     FROM journal JOIN posting ON posting.journal_id = journal.id
     CROSS JOIN LATERAL (VALUES (credit, points), (debit, -points)) AS side (kind, points)
     WHERE accounting_date < :until AND side.kind < 10 GROUP BY side.kind
+"""
+# What the postings of some days say that was earned, and taken back from members.
+GIVEN = """
+    SELECT coalesce(sum(points) FILTER (WHERE debit = 11), 0)::bigint,
+        coalesce(sum(points) FILTER (WHERE credit = 14 AND debit < 10), 0)::bigint
+    FROM journal JOIN posting ON posting.journal_id = journal.id
+    WHERE accounting_date >= :since AND accounting_date < :until
 """
 GROUPS = {1: "pending", 2: "lots", 3: "lots", 4: "owed"}
 
@@ -99,6 +106,17 @@ async def ties(door, month):
     for kind, points in await door.query(HELD, until=next_month(parse_month(month))):
         held[GROUPS[kind],] += points
     assert totals(found, ["group"]) == {key: points for key, points in held.items() if points}
+    return found
+
+
+async def costs_tie(door, since=date(2000, 1, 1), until=date(2100, 1, 1)):
+    """What rules gave and what tiers got come to the same, and to what the postings say."""
+    found = await look(door, "/v1/ledger/costs", **{"from": str(since), "until": str(until)})
+    [booked] = await door.query(GIVEN, since=since, until=until)
+    assert (found["earned"], found["reversed"]) == tuple(booked)
+    for what, total in (("points", "earned"), ("reversed", "reversed")):
+        by_rule, by_tier = (sum(row[what] for row in found[by]) for by in ("rules", "tiers"))
+        assert by_rule == by_tier == found[total] - found["withheld"][what]
     return found
 
 

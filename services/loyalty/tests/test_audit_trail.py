@@ -272,5 +272,6 @@ async def test_what_each_rule_and_tier_was_given_is_told_with_its_expected_cost(
 
     found = await look(door, "/v1/ledger/costs", **{"from": "2000-01-01", "until": "2100-01-01"})
 
-    assert found["rules"] == [{"name": "base", "points": 40, "minor_expected": 20}]
-    assert found["tiers"] == [{"name": "basic", "points": 40, "minor_expected": 20}]
+    cost = {"points": 40, "reversed": 0, "minor_expected": 20}
+    assert found["rules"] == [{"source": "order", "name": "base", **cost}]
+    assert found["tiers"] == [{"name": "basic", **cost}]

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from services.loyalty.books.accounting import name_of, next_month
 from services.loyalty.jobs import timers
 from services.loyalty.reporting.statement import SIGNS
-from services.loyalty.tests.closer import balanced, close, lay_down, send, ties, totals
+from services.loyalty.tests.closer import (
+    balanced,
+    close,
+    costs_tie,
+    lay_down,
+    send,
+    ties,
+    totals,
+)
 from services.loyalty.tests.conftest import open_one
 from services.loyalty.tests.shop import NOON, histories
 from shared.clock import Clock
@@ -21,13 +29,23 @@ PROGRAMME = {
     "activation": {"on": "paid"},
     "expiry": {"after_days": 30},
 }
+TERMS = {
+    "programmes/default": PROGRAMME,
+    "rules/base-3": {"points": 3, "step_minor": 700},
+    "rules/half-more": {"kind": "multiplier", "percent": 150},
+    "rules/fixed": {"kind": "bonus", "points": 17, "when": {"spend_min_minor": 5_000}},
+    "tier-plans/default": {
+        "tiers": [{"code": "basic", "threshold": 0}, {"code": "gold", "threshold": 15_000}]
+    },
+    "earning-limits/default": {"order_points_max": 130},
+}
 IN_LOTS = """
     SELECT store, to_char(earned_at, 'YYYY-MM'), sum(remaining + reserved)::bigint
     FROM lot GROUP BY 1, 2 HAVING sum(remaining + reserved) > 0
 """
 DEEDS = st.lists(
     st.tuples(
-        st.sampled_from(("close", "spend", "set_aside", "expire")),
+        st.sampled_from(("close", "spend", "set_aside", "expire", "release", "decline")),
         st.integers(0, PLACES - 1),
         st.integers(0, 2),
     ),
@@ -68,6 +86,9 @@ class Months:
     async def close(self):
         closed = (await close(self.door, name_of(self.month)))["statement"]
         await ties(self.door, name_of(self.month))
+        costs = await costs_tie(self.door, self.month, next_month(self.month))
+        for what in ("earned", "reversed"):
+            assert costs[what] == closed["total"]["points"][what]
         for what in ("points", "minor"):
             adds_up(closed["total"][what])
             for line in closed["lines"]:
@@ -106,6 +127,24 @@ async def spend(door, now, customer, *, confirm):
             assert (await send(http, path, {})).status_code == 200
 
 
+async def lay_down_all(door):
+    """Several rules for each line, two tiers, and a limit above which orders are held."""
+    async with door.client() as http:
+        for path, more in TERMS.items():
+            body = {"starts_at": "2000-01-01T00:00:00Z", **more}
+            done = await http.put(f"/v1/{path}", json=body, headers={"Idempotency-Key": path})
+            assert done.status_code == 200, done.text
+
+
+async def review(door, now, what):
+    """Somebody looks at what has waited longest, if anything waits."""
+    async with door.client(clock=Clock(frozen_at=now)) as http:
+        held = (await http.get("/v1/held")).json()["items"]
+        if held:
+            done = await send(http, f"/v1/held/{held[0]['order_id']}/{what}", {})
+            assert done.status_code == 200, done.text
+
+
 async def by_the_clock(door, now):
     world = replace(door.world, clock=Clock(frozen_at=now))
     for step in (timers.time_out_due, timers.expire_due):
@@ -127,9 +166,7 @@ async def test_every_closed_month_ties_to_the_ledger_to_the_last_point(
     events = of_many(lives)
     async with open_one(await asyncio.to_thread(database, 0), tmp_path) as door:
         await lay_down(door, value={"minor": 2, "per_points": 7})
-        async with door.client() as http:
-            headers = {"Idempotency-Key": "programme"}
-            await http.put("/v1/programmes/default", json=PROGRAMME, headers=headers)
+        await lay_down_all(door)
         months = Months(door)
         for place in range(PLACES):
             await door.give(*events[place::PLACES])
@@ -139,6 +176,8 @@ async def test_every_closed_month_ties_to_the_ledger_to_the_last_point(
                     await months.close()
                 elif at == place and name == "expire":
                     await by_the_clock(door, now)
+                elif at == place and name in {"release", "decline"}:
+                    await review(door, now, name)
                 elif at == place:
                     await spend(door, now, f"c{number}", confirm=name == "spend")
         while months.month < date(2027, 4, 1):

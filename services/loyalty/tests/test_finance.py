@@ -14,7 +14,6 @@ from services.loyalty.reporting.finance import (
     Expiring,
     breakage,
     cost,
-    costs,
     curve,
     developments,
     experience,
@@ -128,7 +127,6 @@ def test_a_campaign_costs_what_of_its_points_is_expected_to_be_redeemed():
     assert cost(1001, known, value) == 1001
     assert cost(1001, None, FEN) == 1001
     assert cost(3, known, FEN) == 2, "1.5, and a half goes up"
-    assert costs({"gold": 30, "basic": 10}, known, FEN) == {"basic": 5, "gold": 15}
 
 
 def test_the_forecast_is_what_expires_if_nobody_hurries():

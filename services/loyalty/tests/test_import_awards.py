@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.loyalty.tests.closer import costs_tie
 from services.loyalty.tests.office import Office
 from services.loyalty.tests.shop import Order, erasure, line
 from services.loyalty.tests.test_joining import TERMS
@@ -70,6 +71,8 @@ async def test_a_return_of_an_order_never_seen_takes_back_what_it_earned_elsewhe
     said = [(each["line_id"], each["points"], each["rules"][0]["verdict"]) for each in why["lines"]]
     assert said == [("1", 31, "imported"), ("2", 9, "imported")]
     assert await door.query("SELECT 1 FROM qualifying") == [], "it counted elsewhere"
+    [cost] = (await costs_tie(door))["rules"]
+    assert (cost["name"], cost["points"], cost["reversed"]) == (f"import/{office.batch}", 0, 31)
     await balanced(ask)
 
 

@@ -71,14 +71,14 @@ BOOKS = {
     name: text(getattr(module, name).replace(":", r"\:"))
     for module, names in {
         books: ("SUM_POSTINGS", "SUM_BALANCES", "COMPARE", "SUM_LOTS", "COMPARE_LOTS"),
-        sums: ("SUM_BEFORE", "SUM_LOTS", "SUM_EXPIRING", "SUM_AWARDS"),
+        sums: ("SUM_BEFORE", "SUM_LOTS", "SUM_EXPIRING"),
     }.items()
     for name in names
 }
 # Sums over a month read the month.
 MONTHLY = {
     name: text(getattr(sums, name).replace(":", r"\:"))
-    for name in ("SUM_FLOWS", "SUM_TIERS", "COUNT_JOURNALS", "SUM_PROMOTIONS")
+    for name in ("SUM_FLOWS", "SUM_RULES", "SUM_TIERS", "COUNT_JOURNALS", "SUM_PROMOTIONS")
 }
 
 
