@@ -107,3 +107,16 @@ async def test_days_have_what_was_booked_for_them_and_not_what_was_decided_in_th
     november = await costs_tie(door, date(2026, 11, 1), date(2026, 12, 1))
 
     assert october["earned"] == november["earned"] == 65
+
+
+async def test_a_part_that_comes_back_is_shared_out_to_the_last_point(door):
+    await lay_down_all(door, RULES)
+    order = Order(lines=(line("1", 1500),))
+    await door.give(*order.life())
+    await door.give(order.every(refunded_minor=100, **ALL).event("order.refunded", 5))
+
+    found = await costs_tie(door)
+
+    assert [points for _, points in by_rule(found).values()] == [2, 1, 1], (
+        "4 of 72, by 50, 7 and 15"
+    )
