@@ -1,15 +1,14 @@
 """A state machine against real PostgreSQL: anything in any order, and the sums of a small model.
 
-The model knows the last revision of each order, what became of each reservation, and the clock.
-It has no ledger and no lots; what the service has booked must come to the same.
+Two customers, who may be one person, and all that can befall their points: what shops, hands,
+birthdays and the clock do, what is heard late, twice, or by a worker that died after its commit.
+The model (`machine_model.py`) is asked what each call must answer, and what all of it comes to.
 """
 
 import asyncio
 import itertools
-from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,70 +21,57 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from services.loyalty.books import points
-from services.loyalty.earning import carts
-from services.loyalty.earning.awarding import award
-from services.loyalty.earning.caps import Used
-from services.loyalty.earning.rules import rulebook_at
-from services.loyalty.jobs import timers
-from services.loyalty.terms.cart import Shopper
-from services.loyalty.terms.definitions import Book
-from services.loyalty.tests.conftest import STORES
-from services.loyalty.tests.shop import NOON, STEPS, Order, line, step
+from services.loyalty.tests.machine_model import DEFINITIONS, LONG_AGO, Model, Reservation
+from services.loyalty.tests.machine_service import Service
+from services.loyalty.tests.shop import NOON, STEPS, Order, line, merged, step, unmerged
+from services.loyalty.tests.test_actions import registered
 from shared.clock import Clock
 from shared.events.orders import Tender
 
-PROGRAMME = {
-    "starts_at": "2000-01-01T00:00:00Z",
-    "activation": {"after_days": 2},
-    "expiry": {"after_days": 20},
-    "returns": {"spent": "next_earning"},
-}
-JOBS = (timers.activate_due, timers.expire_due, timers.time_out_due, timers.warn)
 RUNS = itertools.count()
-HELD = """
-    SELECT b.pending, b.active, b.reserved, b.owed,
-        (SELECT coalesce(sum(expired), 0) FROM lot WHERE lot.account_id = b.account_id) AS expired
-    FROM member AS m JOIN balance AS b USING (account_id) WHERE m.customer_id = :customer
-"""
 POINTS = st.integers(1, 60)
+LINES = st.lists(st.tuples(st.integers(100, 9_999), st.integers(1, 3)), min_size=1, max_size=3)
+MINUTES = st.sampled_from((10, 60, 30 * 60, 9 * 24 * 60))
 
 
 class Machine(RuleBasedStateMachine):
-    """One customer of the shop; rules run in a thread, the service in the test's own loop."""
+    """Rules run in a thread, the service in the test's own loop."""
 
-    def __init__(self, door, http, loop):
+    def __init__(self, door, client, loop):
         super().__init__()
-        self.door, self.http, self.loop = door, http, loop
-        self.run, self.calls = next(RUNS), itertools.count()
-        self.customer, self.now = f"ada-{self.run}", NOON
+        run = next(RUNS)
+        self.names = (f"ada-{run}", f"bob-{run}")
+        self.model = Model(dict(zip(self.names, ("10-30", "11-01"), strict=True)))
+        self.service = Service(door, client, loop, f"{run}", self.names)
+        self.version, self.count = 0, itertools.count()
         self.orders: list[tuple[Order, int]] = []
-        self.seen, self.told, self.late = {}, [], []
-        self.reservations: dict[str, tuple[int, str, int]] = {}
+        self.told, self.late = [], []
+        for name, born in self.model.born.items():
+            self.service.give(registered(name, birthday=f"--{born}"))
+            self.order(name, (line(),))
+            self.adjust(name, 50)
 
-    def wait(self, what: Awaitable[Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(what, self.loop).result(60)
+    @property
+    def now(self):
+        return self.service.now
 
-    def publish(self, event):
-        self.told.append(event)
-        self.wait(self.door.give(event))
-        before = self.seen.get(event.data.order_id)
-        if before is None or before.data.revision < event.data.revision:
-            self.seen[event.data.order_id] = event
-
-    def post(self, path, body):
-        self.door.world = replace(self.door.world, clock=Clock(frozen_at=self.now))
-        headers = {"Idempotency-Key": f"{self.run}-{next(self.calls)}"}
-        return self.wait(self.http(self.now, path, body, headers))
-
-    @rule(total=st.integers(100, 9_999), pieces=st.integers(1, 3))
-    def buys(self, total, pieces):
-        number = len(self.orders)
-        order = Order(f"{self.run}-{number}", self.customer, (line("1", total, pieces),))
+    def order(self, customer, lines, **more):
+        """One is paid, and may go on from there."""
+        more["placed_at"] = self.now
+        order = Order(f"{self.names[0]}-{next(self.count)}", customer, lines, more=more)
         self.orders.append((order, 1))
         self.publish(replace(order.event("order.paid", 1), time=self.now))
 
-    @precondition(lambda self: self.orders)
+    def publish(self, event):
+        self.told.append(event)
+        self.service.give(event)
+        self.model.hear(event)
+
+    @rule(first=st.booleans(), lines=LINES)
+    def buys(self, first, lines):
+        found = [line(f"{n}", total, pieces) for n, (total, pieces) in enumerate(lines)]
+        self.order(self.names[not first], tuple(found))
+
     @rule(data=st.data(), what=st.sampled_from(STEPS), kept=st.booleans())
     def goes_on(self, data, what, kept):
         number = data.draw(st.integers(0, len(self.orders) - 1))
@@ -103,115 +89,127 @@ class Machine(RuleBasedStateMachine):
     def hears_late(self, data):
         self.publish(self.late.pop(data.draw(st.integers(0, len(self.late) - 1))))
 
-    @precondition(lambda self: self.told)
     @rule(data=st.data(), partition=st.integers(0, 3))
     def hears_again(self, data, partition):
-        event = data.draw(st.sampled_from(self.told))
-        self.wait(self.door.handle([self.door.log.append(event, partition=partition)]))
+        self.service.give(data.draw(st.sampled_from(self.told)), partition=partition)
 
-    @rule(wanted=POINTS)
-    def reserves(self, wanted):
-        answer = self.post(f"/v1/accounts/{self.customer}/reservations", {"points": wanted})
-        if answer.status_code == 201:
-            self.reservations[answer.json()["id"]] = (wanted, "reserved", 0)
-        else:
-            assert answer.status_code in {404, 409}, answer.text
+    @rule(messages=st.integers(1, 9))
+    def worker_dies_after_its_commit(self, messages):
+        """Nobody has noted how far it came: all of it is delivered again."""
+        self.service.deliver_again(messages)
 
-    @precondition(lambda self: self.reservations)
-    @rule(data=st.data(), part=POINTS)
-    def confirms(self, data, part):
-        id_ = data.draw(st.sampled_from(sorted(self.reservations)))
-        wanted, state, _ = self.reservations[id_]
-        answer = self.post(f"/v1/reservations/{id_}/confirm", {"points": part})
-        if answer.status_code == 200 and state == "reserved":
-            self.reservations[id_] = (wanted, "confirmed", part)
-            assert part <= wanted
-        else:
-            assert answer.status_code in {200, 409, 422}, answer.text
+    @rule(dies=st.booleans())
+    def relay_publishes(self, dies):
+        self.service.relay(dies=dies)
 
-    @precondition(lambda self: self.reservations)
+    @rule(joined=st.booleans())
+    def is_one_person_or_two(self, joined):
+        if joined == self.model.joined:
+            return
+        self.version += 1
+        for name in self.names:
+            if joined:
+                fact = merged(name, self.names[0], self.names, self.version)
+            else:
+                fact = unmerged(name, (name,), self.names[1:], self.version)
+            self.told.append(replace(fact, time=self.now))
+        self.service.give(*self.told[-len(self.names) :])
+        self.model.join(joined=joined)
+
+    @rule(first=st.booleans(), wanted=POINTS)
+    def reserves(self, first, wanted):
+        self.reserve(self.names[not first], wanted, self.service.spendable(self.names[not first]))
+
+    def reserve(self, customer, wanted, there):
+        path = f"/v1/accounts/{customer}/reservations"
+        answer = self.service.post(path, {"points": wanted}, 201 if wanted <= there else 409)
+        if wanted <= there:
+            until = self.now + timedelta(minutes=30)
+            self.model.reservations[answer["id"]] = Reservation(customer, wanted, until)
+
+    def any_reservation(self, data):
+        """One made before; where there is none that is open, a new one if there are points."""
+        known = self.model.reservations
+        if all(one.state != "reserved" for one in known.values()):
+            customer = data.draw(st.sampled_from(self.names))
+            if there := self.service.spendable(customer):
+                self.reserve(customer, data.draw(st.integers(1, min(there, 60))), there)
+        return data.draw(st.sampled_from(list(known.items()))) if known else (None, None)
+
+    @rule(data=st.data(), part=POINTS, whole=st.booleans())
+    def confirms(self, data, part, whole):
+        id_, one = self.any_reservation(data)
+        if one:
+            part = one.points if whole else part
+            status = one.confirm_status(part, self.now)
+            self.service.post(f"/v1/reservations/{id_}/confirm", {"points": part}, status)
+            if status == 200:
+                one.state, one.confirmed = "confirmed", part
+
     @rule(data=st.data())
     def cancels(self, data):
-        id_ = data.draw(st.sampled_from(sorted(self.reservations)))
-        wanted, state, spent = self.reservations[id_]
-        answer = self.post(f"/v1/reservations/{id_}/cancel", {})
-        if answer.status_code == 200:
-            assert state == "reserved"
-            self.reservations[id_] = (wanted, "cancelled", spent)
+        id_, one = self.any_reservation(data)
+        if one:
+            status = one.cancel_status()
+            self.service.post(f"/v1/reservations/{id_}/cancel", {}, status)
+            if status == 200:
+                one.state = "cancelled"
 
-    @precondition(lambda self: self.reservations)
-    @rule(data=st.data())
-    def pays_with(self, data):
-        """An order whose own event names the reservation, confirmed or not."""
-        id_ = data.draw(st.sampled_from(sorted(self.reservations)))
-        tender = Tender(kind="points", amount_minor=1, reservation_id=id_)
-        order = Order(f"{self.run}-{len(self.orders)}", self.customer, more={"tenders": (tender,)})
-        self.orders.append((order, 1))
-        self.publish(replace(order.event("order.paid", 1), time=self.now))
+    @rule(data=st.data(), first=st.booleans(), amount=POINTS)
+    def pays_with(self, data, first, amount):
+        """An order whose own event names the reservation, whosever it is, confirmed or not."""
+        id_, one = self.any_reservation(data)
+        if one:
+            tender = Tender(kind="points", amount_minor=amount, reservation_id=id_)
+            self.order(self.names[not first], (line(),), tenders=(tender,))
 
-    @rule(hours=st.sampled_from((1, 30, 24 * 9)), jobs=st.booleans())
-    def time_goes_by(self, hours, jobs):
-        self.now += timedelta(hours=hours)
+    @rule(first=st.booleans(), points=POINTS, gives=st.booleans())
+    def somebody_adjusts(self, first, points, gives):
+        self.adjust(self.names[not first], points if gives else -points)
+
+    def adjust(self, customer, points):
+        status = 201 if points > 0 or -points <= self.service.spendable(customer) else 409
+        body = {"points": points, "reason": "goodwill"}
+        self.service.post(f"/v1/accounts/{customer}/adjustments", body, status)
+        if status == 201:
+            self.model.adjusted[customer] += points
+
+    @rule(minutes=MINUTES, jobs=st.booleans())
+    def time_goes_by(self, minutes, jobs):
+        self.service.now += timedelta(minutes=minutes)
         if jobs:
-            self.wait(self._jobs())
+            self.service.run_timers()
 
-    async def _jobs(self):
-        world = replace(self.door.world, clock=Clock(frozen_at=self.now))
-        for job in JOBS:
-            async with self.door.engine.begin() as conn:
-                while await job(conn, world):
-                    pass
+    @rule()
+    def birthdays_are_kept(self):
+        self.service.congratulate()
+        self.model.celebrate(self.now)
+
+    @rule(minutes=MINUTES)
+    def tiers_are_decided(self, minutes):
+        """The job tells what the cards have said already."""
+        self.service.now += timedelta(minutes=minutes)
+        before = [self.service.card(name) for name in self.names]
+        self.service.decide_tiers()
+        assert [self.service.card(name) for name in self.names] == before
 
     @invariant()
-    def the_books_balance(self):
-        self.wait(self._check())
+    def the_sums_are_those_of_the_model(self):
+        self.service.check(self.model)
 
-    async def _check(self):
-        books = (await self.http(self.now, "/v1/ledger/reconciliation")).json()
-        assert books["balanced"], books
-        net = pending = active = 0
-        for order_id, event in self.seen.items():
-            told = (await self.http(self.now, f"/v1/orders/{order_id}")).json()
-            assert told["pending"] + told["active"] == self.earned(event)
-            pending, active = pending + told["pending"], active + told["active"]
-            net += self.earned(event)
-        states = [
-            (await self.http(self.now, f"/v1/reservations/{id_}")).json()
-            for id_ in self.reservations
-        ]
-        spent = sum(one["confirmed"] - one["given_back"] for one in states)
-        aside = sum(one["points"] for one in states if one["state"] == "reserved")
-        for row in await self.door.query(HELD, customer=self.customer):
-            assert (row.pending, row.reserved) == (pending, aside)
-            assert row.active + aside - row.owed == active - row.expired - spent
-            assert not (row.owed and row.active and spent == 0), "who owes has spent"
-        assert net == pending + active
-
-    def earned(self, event):
-        """What the order has earned for good, by its last revision alone."""
-        if points.judge(event.type, event.data, STORES) != "earns":
-            return 0
-        if points.is_void(event.type, event.data.lines):
-            return 0
-        cart = carts.of_order(event.data, event.time, STORES, {})
-        awarded = award(cart, Shopper("ada"), rulebook_at(Book(), NOON, "EUR"), Used()).lines
-        lines = {each.line_id: each for each in event.data.lines}
-        return sum(points.kept(gain, lines[id_]) for id_, gain in awarded.items())
+    def teardown(self):
+        self.service.relay(dies=False)
+        self.service.check_all(self.model)
 
 
-@pytest.mark.parametrize("examples", [10, pytest.param(150, marks=pytest.mark.long)])
+@pytest.mark.parametrize("examples", [8, pytest.param(150, marks=pytest.mark.long)])
 async def test_whatever_happens_in_whatever_order_the_sums_are_those_of_the_model(door, examples):
     loop = asyncio.get_running_loop()
     async with door.client(clock=Clock(frozen_at=NOON)) as client:
-        await client.put("/v1/programmes/default", json=PROGRAMME, headers={"Idempotency-Key": "p"})
-
-        async def http(now, path, body=None, headers=None):
-            context = client._transport.app.state.context
-            object.__setattr__(context, "clock", Clock(frozen_at=now))
-            if body is None:
-                return await client.get(path)
-            return await client.post(path, json=body, headers=headers)
-
+        for path, body in DEFINITIONS.items():
+            headers = {"Idempotency-Key": path}
+            answer = await client.put(f"/v1/{path}", json=body | LONG_AGO, headers=headers)
+            assert answer.status_code == 200, answer.text
         config = settings(
             max_examples=examples,
             stateful_step_count=20,
@@ -220,5 +218,5 @@ async def test_whatever_happens_in_whatever_order_the_sums_are_those_of_the_mode
             suppress_health_check=list(HealthCheck),
         )
         await asyncio.to_thread(
-            run_state_machine_as_test, lambda: Machine(door, http, loop), settings=config
+            run_state_machine_as_test, lambda: Machine(door, client, loop), settings=config
         )
