@@ -174,7 +174,7 @@ def earned(event: Any) -> int:
     cart = carts.of_order(event.data, event.time, STORES, {})
     awarded = award(cart, Shopper("ada"), rulebook_at(Book(), NOON, "EUR"), Used()).lines
     lines = {each.line_id: each for each in event.data.lines}
-    return sum(points.kept(gain, lines[id_]) for id_, gain in awarded.items())
+    return sum(points.kept(gain, lines[id_], event.data) for id_, gain in awarded.items())
 
 
 def tier(counted: int) -> int:
