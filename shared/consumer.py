@@ -252,8 +252,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         async with self._in_hand:
             ahead = {}
             for tp, position in tuple(self.positions.items()):
-                with contextlib.suppress(IllegalStateError):  # taken from us
-                    offset = await self.kafka.position(tp)
+                # It is taken from us; or has no place for now, and would keep us waiting for one.
+                with contextlib.suppress(IllegalStateError, TimeoutError):
+                    async with asyncio.timeout(0.1):
+                        offset = await self.kafka.position(tp)
                     if offset > position.next_offset:
                         ahead[tp] = Position(offset)
             if not ahead or not ahead.keys() <= self.positions.keys():

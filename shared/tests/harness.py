@@ -16,6 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from shared.batch import decode
 from shared.events import codec
 from shared.events.envelope import Event
+from shared.events.registry import COMPACTED
 from shared.message import Message
 from shared.topics import KafkaSettings, apply, topics
 
@@ -57,7 +58,8 @@ class KafkaLog:
         places = [TopicPartition(t.name, p) for t in wanted for p in range(PARTITIONS)]
         ends = await consumer.end_offsets(places)
         starts = await consumer.beginning_offsets(places)
-        stale = {tp: RecordsToDelete(ends[tp]) for tp in places if starts[tp] < ends[tp]}
+        cut = [tp for tp in places if starts[tp] < ends[tp] and tp.topic not in COMPACTED]
+        stale = {tp: RecordsToDelete(ends[tp]) for tp in cut}  # no broker cuts compacted topics
         if stale:
             await admin.delete_records(stale)
         self._begins = ends
