@@ -105,11 +105,12 @@ def _journals(door: Door, since: str, until: str) -> Iterator[Mapping[str, Any]]
 
 
 def _by_month(months: Mapping[str, Month]) -> Table:
-    table = Table("month", *COLUMNS, "owed at its end", title="Points by month")
+    told = [column for column in COLUMNS if any(month[column] for month in months.values())]
+    table = Table("month", *told, "owed at its end", title="Points by month")
     owed = 0
     for name, month in months.items():
         owed += rise(month)
-        table.add_row(name, *(f"{month[column]:,}" for column in COLUMNS), f"{owed:,}")
+        table.add_row(name, *(f"{month[column]:,}" for column in told), f"{owed:,}")
     return table
 
 
