@@ -136,7 +136,7 @@ def check_points(told: str, home: Path) -> None:
         people = door.get("profile", "/v1/reports/totals")["customers"]["customers"]
     months = [numbers_in(told, name) for name in ("2010-12", "open")]
     points = closed["statement"]["total"]["points"]
-    earned, reversed_ = (sum(month[column] for month in months) for column in (0, 4))
+    earned, reversed_ = (sum(month[column] for month in months) for column in (0, 1))
 
     assert months[0][0] == points["earned"] > 0
     assert months[0][-1] == points["closing"]
