@@ -163,15 +163,7 @@ async def _last(
 
 
 def _check_record(record: ConsumerRecord, partitions: int, sequence: Sequence) -> list[Finding]:
-    message = Message(
-        record.topic,
-        record.partition,
-        record.offset,
-        record.timestamp,
-        record.key,
-        record.value,
-        tuple(record.headers),
-    )
+    message = Message.of(record)
     found = []
     if record.key is not None and partition_of(record.key, partitions) != record.partition:
         text = "key: in the wrong partition; set the producer's partitioner to murmur2"

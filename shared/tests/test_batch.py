@@ -388,22 +388,23 @@ async def test_with_quarantine_a_keys_later_events_wait_and_go_in_order(door):
     assert (await tally(door))["ada"] == 5
 
 
-async def test_the_erased_stay_erased_when_their_events_are_replayed(door):
-    await door.give(order(1), order(2, "bob"))
+def erasure_of(customer):
     request = ErasureRequested(
-        customer_id="ada",
+        customer_id=customer,
         request_id="r1",
-        members=("ada",),
+        members=(customer,),
         erased_until=NOON + timedelta(hours=1),
         deadline=NOON + timedelta(days=30),
     )
-    erasure = codec.make(
-        "erasure.requested", request, id="x1", source="regulars/profile", time=NOON
-    )
+    return codec.make("erasure.requested", request, id="x1", source="regulars/profile", time=NOON)
+
+
+async def test_the_erased_stay_erased_when_their_events_are_replayed(door):
+    await door.give(order(1), order(2, "bob"))
     for topic in ("shop.orders.v1", "shop.catalog.v1"):
         letter = Message(topic, 1, 7, 1, b"ada", b"{", ())
         await door.handle([door.log.add(letter)])
-    await door.give(erasure, order(3))
+    await door.give(erasure_of("ada"), order(3))
 
     letters = await door.query("SELECT topic FROM dead_letter")
     assert [row.topic for row in letters] == ["shop.catalog.v1"], "the product's is not hers"

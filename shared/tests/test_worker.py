@@ -9,17 +9,24 @@ import signal
 
 import pytest
 
+from shared import inbox
 from shared.events import codec
 from shared.events.fields import Campaign
 from shared.testing import SECRET, open_door, settings_for
 from shared.tests.counting import SERVICE
 from shared.tests.harness import KafkaLog, Worker, check, eventually
-from shared.tests.test_batch import order
+from shared.tests.test_batch import erasure_of, order
 from tests.proxy import Proxy
 
 TOPIC = "shop.orders.v1"
 CUSTOMERS = 25
-SIZES = pytest.mark.parametrize("size", [300, pytest.param(5_000, marks=pytest.mark.long)])
+
+
+def at_full_size(name, small, full):
+    return pytest.mark.parametrize(name, [small, pytest.param(full, marks=pytest.mark.long)])
+
+
+SIZES = at_full_size("size", 300, 5_000)
 
 
 def orders(first, count):
@@ -192,23 +199,85 @@ async def test_postgresql_is_away_for_a_minute(log, door, start, infra):
     await away(log, door, start, infra, 65)
 
 
-async def test_the_reply_to_commit_is_lost(log, door, start, settings, infra):
+@SIZES
+async def test_copies_in_another_partition_and_a_month_later_have_no_effect(
+    log, door, start, make_admin, size
+):
+    events = orders(0, size)
+    await log.publish(events)
+    start()
+    await reaches(door, size)
+    await log.publish(events, partition=3)
+    await log.publish([order(size)])
+    await reaches(door, size + 1)
+    owner = await make_admin(door)
+    await owner.execute("UPDATE inbox SET claimed_at = claimed_at - interval '31 days'")
+    async with door.engine.begin() as conn:
+        await inbox.keep_days(conn)
+
+    await log.publish(events, partition=2)
+    await log.publish([order(size + 1)])
+
+    await check(door, log)
+
+
+async def test_the_erased_stay_erased_when_the_log_is_read_again(log, door, start):
+    events = orders(0, 100)
+    await log.publish(events)
+    first = start()
+    await reaches(door, 100)
+    await log.publish([erasure_of("c1")])
+
+    async def forgotten():
+        return not await door.query("SELECT 1 FROM tally WHERE customer_id = 'c1'")
+
+    await eventually(forgotten)
+    assert first.end() == 0
+    before = await door.query("SELECT * FROM tally ORDER BY customer_id")
+    async with door.engine.begin() as conn:
+        await conn.exec_driver_sql("DELETE FROM consumer_offset")
+        await conn.exec_driver_sql("DELETE FROM inbox WHERE id = 'e1'")  # as if it had not come
+
+    start("again")
+    await log.publish([order(200, "zoe")])
+    await reaches(door, sum(row.events for row in before) + 1)
+    found = await door.query("SELECT * FROM tally WHERE customer_id <> 'zoe' ORDER BY customer_id")
+    assert found == before
+
+
+async def test_one_customers_events_that_exceed_the_statements_time_are_alone_in_it(
+    log, door, start
+):
+    slow = order(900, "dee", campaign=Campaign(name="slow"))
+    await log.publish([*orders(0, 8), slow, *orders(8, 8)])
+
+    start(REGULARS_STATEMENT_TIMEOUT_MS="500")
+
+    await check(door, log, buried={slow.id})
+    [letter] = await door.query("SELECT event_id, reason FROM dead_letter")
+    assert letter.event_id == slow.id
+    assert "57014" in letter.reason
+
+
+@at_full_size("rounds", 3, 30)
+async def test_the_reply_to_commit_is_lost(log, door, start, settings, infra, rounds):
     async with Proxy(infra.postgres.port) as proxy:
         url = str(settings.database_url).replace(f":{infra.postgres.port}/", f":{proxy.port}/")
         start(settings=settings.model_copy(update={"database_url": url}))
         await log.publish(orders(0, 100))
         await reaches(door, 100)
-        for round_ in range(1, 4):
+        for round_ in range(1, rounds + 1):
             proxy.drop_reply_to(b"COMMIT")
             await log.publish(orders(100 * round_, 100))
             await reaches(door, 100 * (round_ + 1))
 
         await check(door, log)
-        assert proxy.replies_dropped == 3
+        assert proxy.replies_dropped == rounds
 
 
-async def test_poison_among_good_records(log, door, start):
-    good = orders(0, 60)
+@at_full_size("size", 60, 5_000)
+async def test_poison_among_good_records(log, door, start, size):
+    good = orders(1_000, size)
     failing = [order(900 + n, "cy", campaign=Campaign(name="bug")) for n in range(1, 3)]
     await log.publish(good[:20])
     poison = list(poisoned(order(900, "eve")))
@@ -249,9 +318,10 @@ def _but(headers, name):
     return [(header, value) for header, value in headers if header != name]
 
 
-async def test_a_release_that_always_fails_stops_and_buries_nothing(log, door, start):
-    await log.publish(orders(0, 300))
-    for attempt in range(2):
+@at_full_size("starts", 2, 11)
+async def test_a_release_that_always_fails_stops_and_buries_nothing(log, door, start, starts):
+    await log.publish(orders(0, 300 if starts < 10 else 5_000))
+    for attempt in range(starts):
         worker = start(f"bad{attempt}", COUNTING_BUG="1", REGULARS_RELEASE="bad")
         assert await worker.exit_code() == 1
         assert "dead-letters" in worker.said()
@@ -262,55 +332,58 @@ async def test_a_release_that_always_fails_stops_and_buries_nothing(log, door, s
     await check(door, log)
 
 
+@at_full_size("size", 200, 5_000)
 async def test_a_database_restored_to_an_older_state_catches_up(
-    log, door, start, settings, infra, make_database
+    log, door, start, settings, infra, make_database, size
 ):
     worker = start()
-    await log.publish(orders(0, 200))
-    await reaches(door, 200)
+    await log.publish(orders(0, size))
+    await reaches(door, size)
     assert worker.end() == 0
     await door.engine.dispose()
     name = str(settings.database_url).rsplit("/", 1)[-1]
     backup = await make_database("counting", template=name)
     onward = start("goes on")
-    await log.publish(orders(200, 200))
+    await log.publish(orders(size, size))
     await check(door, log)
     assert onward.end() == 0
 
     restored = settings.model_copy(update={"database_url": backup.url})
     start("restored", settings=restored)
     async with open_door(SERVICE, restored) as older:
-        await reaches(older, 400)
+        await reaches(older, 2 * size)
         rows = await older.query("SELECT customer_id, trail FROM tally ORDER BY 1")
     assert rows == await door.query("SELECT customer_id, trail FROM tally ORDER BY 1")
 
 
-async def test_a_log_cut_by_retention_is_loud(log, door, start):
-    await log.publish(orders(0, 100))
+@at_full_size("size", 100, 5_000)
+async def test_a_log_cut_by_retention_is_loud(log, door, start, size):
+    await log.publish(orders(0, size))
     worker = start()
-    await reaches(door, 100)
+    await reaches(door, size)
     assert worker.end() == 0
-    await log.publish(orders(100, 100))
+    await log.publish(orders(size, size))
     await log.clear()
 
     cut = start("cut")
     assert await cut.exit_code() == 1
     assert "accept-gap shop.orders.v1" in cut.said()
-    assert await handled(door) == 100
+    assert await handled(door) == size
 
 
-async def test_a_recreated_topic_is_loud(log, door, start, infra):
-    await log.publish(orders(0, 60))
+@at_full_size("size", 60, 5_000)
+async def test_a_recreated_topic_is_loud(log, door, start, infra, size):
+    await log.publish(orders(0, size))
     worker = start()
-    await reaches(door, 60)
+    await reaches(door, size)
     assert worker.end() == 0
     await log.recreate(TOPIC)
-    await log.publish(orders(200, 200))
+    await log.publish(orders(2 * size, 4 * size))
 
     again = start("again")
     assert await again.exit_code() == 1
     assert "recreated" in again.said()
-    assert await handled(door) == 60
+    assert await handled(door) == size
 
 
 async def test_a_topic_that_is_recreated_under_a_running_worker_is_loud(log, door, start):

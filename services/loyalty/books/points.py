@@ -128,11 +128,15 @@ def kept(points: int, line: Line, order: OrderSnapshot) -> int:
     """What remains of a line's points after cancellations, returns and refunds so far."""
     back = points * (line.cancelled + line.returned) // line.quantity
     if line.refunded_minor and line.total_minor > 0:
-        whole, money_minor = paid_in_money(order)
-        # The line's own money is its share of all the money: total x money / whole.
-        refunded_minor = line.refunded_minor * whole // money_minor if money_minor else 0
+        refunded_minor = refunded(line, *paid_in_money(order))
         back = max(back, points * min(refunded_minor, line.total_minor) // line.total_minor)
     return points - back
+
+
+def refunded(line: Line, whole: int, money_minor: int) -> int:
+    """What of the line's total its refunds come to, if `money_minor` of the `whole` order was paid
+    in money: the line's own money is its share of that, total x money / whole."""
+    return line.refunded_minor * whole // money_minor if money_minor else 0
 
 
 def paid_in_money(order: OrderSnapshot) -> tuple[int, int]:

@@ -8,7 +8,7 @@ are worth. At most a share of what may be paid in points, in steps, from a minim
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from services.loyalty.books.points import DIGITS
+from services.loyalty.books.points import DIGITS, refunded
 from services.loyalty.books.programme import Redemption
 from services.loyalty.terms.cart import Item
 from shared.errors import Unprocessable
@@ -91,7 +91,4 @@ def returned_share(order: OrderSnapshot, points_minor: int) -> tuple[int, int]:
 
 def _returned(line: Line, money_minor: int, whole: int) -> int:
     back = line.total_minor * (line.cancelled + line.returned) // max(1, line.quantity)
-    if line.refunded_minor and money_minor:
-        # The line's own money is its share of all the money: total x money / whole.
-        back = max(back, line.refunded_minor * whole // money_minor)
-    return min(line.total_minor, back)
+    return min(line.total_minor, max(back, refunded(line, whole, money_minor)))
